@@ -1,0 +1,189 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""Clients of our services: one method per route, over one aiohttp wrapper with limits, retries and a request id.
+
+The hub calls managers and TunnelMgr, a manager calls the hub. Every method raises the error class that the
+other side raised; what never came back as an answer is :class:`errors.Unavailable`.
+"""
+
+import asyncio
+import uuid
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, Self
+
+import aiohttp
+import stamina
+import structlog
+from pydantic import SecretStr, TypeAdapter, ValidationError
+
+from jupyter_jsc import errors, wire
+
+_NONE: Mapping[str, str] = {}
+
+
+class Service:
+    """One REST service: base address, token, time limits. An async context manager."""
+
+    def __init__(self, base_url: str, token_file: Path, *, timeout_s: float = 20.0) -> None:
+        self._base_url = base_url.rstrip("/")
+        self._token_file = token_file
+        self._timeout = aiohttp.ClientTimeout(total=timeout_s, connect=5.0)
+        self._session: aiohttp.ClientSession | None = None
+
+    async def __aenter__(self) -> Self:
+        self._session = aiohttp.ClientSession(timeout=self._timeout)
+        return self
+
+    async def __aexit__(self, *_exc: object) -> None:
+        if self._session is not None:
+            await self._session.close()
+            self._session = None
+
+    async def request(
+        self,
+        method: str,
+        path: str,
+        *,
+        body: Any = None,
+        params: Mapping[str, str] = _NONE,
+        headers: Mapping[str, str] = _NONE,
+        attempts: int = 3,
+        timeout_s: float | None = None,
+    ) -> Any:
+        """Return the JSON of the answer (None for 204). Unavailable is tried *attempts* times with back-off.
+
+        Every route of ours may be repeated, so a lost answer is no reason not to ask again.
+        """
+        async for attempt in stamina.retry_context(
+            on=errors.Unavailable, attempts=attempts, timeout=None, wait_initial=0.2, wait_max=5.0
+        ):
+            with attempt:
+                return await self._once(method, path, timeout_s, json=body, params=params, headers=headers)
+        raise AssertionError("retry_context ends by returning or raising")
+
+    async def _once(
+        self, method: str, path: str, timeout_s: float | None, *, headers: Mapping[str, str], **content: Any
+    ) -> Any:
+        if self._session is None:
+            raise RuntimeError("use the client as an async context manager")
+        request_id = structlog.contextvars.get_contextvars().get("request_id") or uuid.uuid4().hex[:16]
+        token = self._token_file.read_text("utf-8").strip()
+        sent = {"Authorization": f"Bearer {token}", "X-Request-Id": request_id, **headers}
+        limit = self._timeout if timeout_s is None else aiohttp.ClientTimeout(total=timeout_s, connect=5.0)
+        try:
+            async with self._session.request(
+                method, self._base_url + path, headers=sent, timeout=limit, allow_redirects=False, **content
+            ) as response:
+                if response.status == 204:
+                    return None
+                document = await _json(response)
+                if response.status >= 300:
+                    raise errors.from_problem(document, response.status)
+                return document
+        except (aiohttp.ClientError, TimeoutError, asyncio.IncompleteReadError) as error:
+            raise errors.Unavailable(
+                "A service of the portal does not answer at the moment.", cause=type(error).__name__, path=path
+            ) from error
+
+
+async def _json(response: aiohttp.ClientResponse) -> Any:
+    try:
+        return await response.json(content_type=None)
+    except (ValueError, UnicodeDecodeError) as error:
+        if response.status >= 400:
+            return None
+        raise errors.Unavailable("A service of the portal answered with something that is not JSON.") from error
+
+
+def _parse(model: type[wire.Message], document: Any) -> Any:
+    try:
+        return model.model_validate(document)
+    except ValidationError as error:
+        raise errors.Unavailable("A service of the portal answered with something unexpected.") from error
+
+
+class ManagerClient(Service):
+    """A manager, as the hub sees it."""
+
+    async def start(self, lab: wire.StartLab, credential: SecretStr) -> wire.StartAnswer:
+        """Submit the lab, or find what an earlier request with this start id submitted."""
+        body = lab.model_dump(mode="json") | {
+            "secrets": {name: value.get_secret_value() for name, value in lab.secrets.items()}
+        }
+        path = f"/v1/labs/{lab.lab_id}/starts/{lab.start_id}"
+        answer: wire.StartAnswer = _parse(
+            wire.StartAnswer,
+            await self.request("PUT", path, body=body, headers=_credential(credential), timeout_s=90.0),
+        )
+        return answer
+
+    async def poll(self, labs: Sequence[wire.LabRef]) -> dict[str, wire.LabState]:
+        """Return the states of many labs by start id."""
+        body = {"labs": [_lab_ref_body(lab) for lab in labs]}
+        answer: wire.PollAnswer = _parse(
+            wire.PollAnswer, await self.request("POST", "/v1/labs/poll", body=body, attempts=1, timeout_s=60.0)
+        )
+        return answer.states
+
+    async def stop(self, lab: wire.LabRef) -> None:
+        """End the lab at its site; done when it is proven or was gone already. Works without a handle."""
+        await self._about("DELETE", lab, "", timeout_s=60.0)
+
+    async def log(self, lab: wire.LabRef) -> str:
+        """Return the tail of the lab's output."""
+        document = await self._about("GET", lab, "/log", attempts=1)
+        return str(document.get("text", "")) if isinstance(document, dict) else ""
+
+    async def _about(self, method: str, lab: wire.LabRef, suffix: str, **options: Any) -> Any:
+        path = f"/v1/labs/{lab.lab_id}/starts/{lab.start_id}{suffix}"
+        query = {
+            "system": lab.system,
+            "handle": lab.handle.url if lab.handle else None,
+            "account": lab.account,
+            "project": lab.project,
+        }
+        headers = _credential(lab.credential) if lab.credential else {}
+        params = {name: value for name, value in query.items() if value is not None}
+        return await self.request(method, path, params=params, headers=headers, **options)
+
+    async def systems(self) -> dict[str, wire.SystemHealth]:
+        """Return the health of this manager's systems."""
+        adapter = TypeAdapter(dict[str, wire.SystemHealth])
+        try:
+            return adapter.validate_python(await self.request("GET", "/v1/systems", attempts=1))
+        except ValidationError as error:
+            raise errors.Unavailable("A manager answered with something unexpected.") from error
+
+
+class TunnelClient(Service):
+    """TunnelMgr, as the hub sees it."""
+
+    async def open(self, lab_id: str, wanted: wire.OpenTunnel) -> wire.Tunnel:
+        """Return the tunnel to the lab, made if it is not there yet."""
+        answer: wire.Tunnel = _parse(
+            wire.Tunnel, await self.request("PUT", f"/v1/tunnels/{lab_id}", body=wanted.model_dump(mode="json"))
+        )
+        return answer
+
+    async def close(self, lab_id: str, start_id: str) -> None:
+        """Close the tunnel of that start, if it is there; another start's tunnel stays."""
+        await self.request("DELETE", f"/v1/tunnels/{lab_id}", params={"start_id": start_id})
+
+
+class HubClient(Service):
+    """The hub, as a manager sees it."""
+
+    async def notice(self, start_id: str, notice: wire.SiteNotice) -> None:
+        """Tell the hub that the site spoke of this start."""
+        await self.request("POST", f"/jsc/starts/{start_id}/notice", body=notice.model_dump(mode="json"))
+
+
+def _credential(credential: SecretStr) -> dict[str, str]:
+    return {wire.CREDENTIAL_HEADER: credential.get_secret_value()}
+
+
+def _lab_ref_body(lab: wire.LabRef) -> dict[str, Any]:
+    body: dict[str, Any] = lab.model_dump(mode="json")
+    if lab.credential is not None:
+        body["credential"] = lab.credential.get_secret_value()
+    return body

@@ -1,0 +1,72 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""Settings of one deployed process: where it listens, whom it trusts, where its secrets lie.
+
+Read from one YAML file at start by ``cli``. What a centre offers stands in :mod:`.model` instead.
+"""
+
+from pathlib import Path
+from typing import Annotated
+
+from pydantic import Field, StringConstraints
+
+from jupyter_jsc.config.model import Section
+from jupyter_jsc.wire import Key
+
+TokenHash = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
+
+
+class ServiceSettings(Section):
+    """What every REST service of ours needs."""
+
+    host: str = "127.0.0.1"
+    port: int = Field(ge=1, le=65535)
+    configuration: Path
+    """Folder of the configuration."""
+    callers_file: Path
+    """YAML: name of the calling service → SHA-256 of its token, hexadecimal. Read again when it changes."""
+
+
+class HubPeer(Section):
+    """A hub that a manager reports to."""
+
+    api_url: str
+    """E.g. ``https://portal/hub/api``."""
+    token_file: Path
+    """The token that the hub knows this manager by."""
+
+
+class ManagerSettings(ServiceSettings):
+    """UnicoreMgr, K8sMgr."""
+
+    public_url: str
+    """How sites reach this manager for notifications."""
+    hubs: dict[Key, HubPeer]
+
+
+class TunnelMgrSettings(ServiceSettings):
+    """TunnelMgr."""
+
+    database: Path
+    """SQLite file of the endpoint records."""
+    runtime_dir: Path
+    """Folder (0700) of control sockets and known_hosts; keep the path short (Unix sockets: 108 bytes)."""
+    identity_file: Path
+    """The private key for the jump hosts."""
+    ssh: str = "ssh"
+    """The OpenSSH client."""
+    endpoint_host: str = "127.0.0.1"
+    """Address that the listeners bind to, and that the proxy connects to."""
+    first_port: int = Field(ge=1024, le=65535)
+    last_port: int = Field(ge=1024, le=65535)
+    """Exclusive range of the listeners, outside the kernel's range of ephemeral ports."""
+
+
+class HubSettings(Section):
+    """What our part of the hub needs beside JupyterHub's own settings."""
+
+    configuration: Path
+    manager_token_files: dict[Key, Path]
+    """Manager → file with the token that it knows this hub by."""
+    tunnelmgr_token_file: Path
+    poll_interval_s: float = Field(default=10.0, gt=0)
+    """How often the supervisor asks each manager about all labs."""

@@ -1,0 +1,2 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""Our part of JupyterHub: authenticator, spawner, journal, handlers, pages."""

@@ -1,0 +1,160 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""What every REST service of ours shares: the gate, errors as problems, health, metrics, one log line a request.
+
+Called by ``manager/app.py`` and ``tunnelmgr/app.py``.
+"""
+
+import contextlib
+import hashlib
+import hmac
+import time
+import uuid
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import structlog
+import yaml
+from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import JSONResponse, Response
+from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, Histogram, generate_latest
+from starlette.middleware.base import RequestResponseEndpoint
+
+from jupyter_jsc import errors, wire
+
+log = structlog.get_logger()
+
+Probe = Callable[[], Awaitable[str]]
+"""Asks one dependency; returns ``ok`` or what is wrong."""
+
+_OPEN = ("/health/live", "/health/ready", "/metrics")
+
+
+class Callers:
+    """The services that may call us, by the SHA-256 of their tokens; the file is read again when it changes."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._seen: tuple[int, int] | None = None
+        self._by_name: dict[str, str] = {}
+
+    def identify(self, authorization: str | None) -> str:
+        """Return the caller's name, or raise :class:`errors.NotAuthenticated`."""
+        scheme, _, token = (authorization or "").partition(" ")
+        if scheme.lower() != "bearer" or not token:
+            raise errors.NotAuthenticated("This service needs a bearer token of a known caller.")
+        digest = hashlib.sha256(token.encode()).hexdigest()
+        found = [name for name, known in self._table().items() if hmac.compare_digest(known, digest)]
+        if not found:
+            raise errors.NotAuthenticated("The bearer token is not known here.")
+        return found[0]
+
+    def _table(self) -> Mapping[str, str]:
+        stat = self._path.stat()
+        mark = (stat.st_mtime_ns, stat.st_size)
+        if mark != self._seen:
+            tree = yaml.safe_load(self._path.read_text("utf-8"))
+            self._by_name = {str(name): str(digest) for name, digest in (tree or {}).items()}
+            self._seen = mark
+        return self._by_name
+
+
+def token_hash(token: str) -> str:
+    """Return what a callers file holds for *token*."""
+    return hashlib.sha256(token.encode()).hexdigest()
+
+
+def create_app(
+    title: str,
+    *,
+    callers: Callers,
+    probes: Mapping[str, Probe],
+    lifespan: Callable[[FastAPI], contextlib.AbstractAsyncContextManager[None]] | None = None,
+    self_authenticated: tuple[str, ...] = (),
+) -> FastAPI:
+    """Return an application whose every route needs a known caller, deny by default.
+
+    *self_authenticated* lists path prefixes whose handlers check another credential themselves (the
+    receiver of UNICORE's signed notifications). A handler finds the caller in ``request.state.caller``.
+    """
+    app = FastAPI(title=title, lifespan=lifespan, docs_url=None, redoc_url=None)
+    registry = CollectorRegistry()
+    seconds = Histogram("jsc_request_seconds", "Time to answer.", ("method", "route", "status"), registry=registry)
+    app.state.registry = registry
+
+    @app.middleware("http")
+    async def gate(request: Request, call_next: RequestResponseEndpoint) -> Response:
+        began = time.perf_counter()
+        request_id = request.headers.get("x-request-id", "")[:64] or uuid.uuid4().hex[:16]
+        path = request.url.path
+        with structlog.contextvars.bound_contextvars(request_id=request_id):
+            try:
+                if path not in _OPEN and not path.startswith(self_authenticated or ("\0",)):
+                    request.state.caller = callers.identify(request.headers.get("authorization"))
+                response = await call_next(request)
+            except errors.JSCError as error:
+                response = problem_response(error)
+            except Exception:  # the outermost frame of a request: logged, answered without details
+                log.exception("request failed", method=request.method, path=path)
+                response = problem_response(errors.JSCError(f"Internal error; the log has it under {request_id}."))
+            response.headers["x-request-id"] = request_id
+            took = time.perf_counter() - began
+            route = getattr(request.scope.get("route"), "path", "unknown")
+            seconds.labels(request.method, route, response.status_code).observe(took)
+            if path not in _OPEN:
+                log.info(
+                    "request", method=request.method, path=path, status=response.status_code, ms=round(took * 1000, 1)
+                )
+        return response
+
+    app.add_exception_handler(errors.JSCError, _on_jsc_error)
+    app.add_exception_handler(RequestValidationError, _on_invalid)
+    _add_health(app, probes, registry)
+    return app
+
+
+def problem_response(error: errors.JSCError) -> JSONResponse:
+    """Return *error* as an RFC 9457 problem."""
+    headers = {} if error.retry_after_s is None else {"Retry-After": str(int(error.retry_after_s))}
+    return JSONResponse(error.problem(), error.status, headers, media_type="application/problem+json")
+
+
+def _add_health(app: FastAPI, probes: Mapping[str, Probe], registry: CollectorRegistry) -> None:
+    @app.get("/health/live", include_in_schema=False)
+    async def live() -> dict[str, bool]:
+        return {"live": True}
+
+    @app.get("/health/ready", include_in_schema=False)
+    async def ready() -> Response:
+        answers = {name: await probe() for name, probe in probes.items()}
+        answer = wire.Readiness(ready=all(text == "ok" for text in answers.values()), dependencies=answers)
+        return JSONResponse(answer.model_dump(mode="json"), 200 if answer.ready else 503)
+
+    @app.get("/metrics", include_in_schema=False)
+    async def metrics() -> Response:
+        return Response(generate_latest(registry), media_type=CONTENT_TYPE_LATEST)
+
+
+async def _on_jsc_error(_request: Request, error: Exception) -> Response:
+    assert isinstance(error, errors.JSCError)
+    return problem_response(error)
+
+
+async def _on_invalid(_request: Request, error: Exception) -> Response:
+    assert isinstance(error, RequestValidationError)
+    first = error.errors()[0]
+    place = ".".join(str(part) for part in first["loc"][1:]) or str(first["loc"][0])
+    # The value itself is not repeated: a message may carry secrets.
+    return problem_response(errors.InvalidRequest(f"{place}: {first['msg']}", field=place, allowed=first["msg"]))
+
+
+@contextlib.asynccontextmanager
+async def no_lifespan(_app: FastAPI) -> AsyncIterator[None]:
+    """Open nothing."""
+    yield
+
+
+def bearer(token: str) -> dict[str, Any]:
+    """Return the header that :class:`Callers` reads."""
+    return {"Authorization": f"Bearer {token}"}

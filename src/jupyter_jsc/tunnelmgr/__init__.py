@@ -1,0 +1,2 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""TunnelMgr: owns the SSH masters and publishes endpoints."""
