@@ -1,0 +1,255 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""The demo's folder: ports, secrets, configuration and settings of every process, written before any starts.
+
+Called by :mod:`.run`. What a user would lose stays from run to run: the database of labs, the encryption key,
+the port of the portal.
+"""
+
+import contextlib
+import fcntl
+import json
+import secrets
+import socket
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from jupyter_jsc.demo import centre, login
+from jupyter_jsc.errors import Conflict
+from jupyter_jsc.service import token_hash
+
+PORTS = ("portal", "proxy_api", "hub", "tunnelmgr", "unicoremgr", "identity", *centre.SITES)
+TUNNEL_PORTS = range(20000, 30000, 500)
+
+
+@dataclass(frozen=True)
+class Folder:
+    """Where everything of one demo lies, and which ports it uses (by the names in :data:`PORTS`)."""
+
+    path: Path
+    ports: Mapping[str, int]
+    tunnel_ports: tuple[int, int]
+    environment: Mapping[str, str] = field(repr=False)
+    """What the hub and the proxy need as environment."""
+
+    def file(self, name: str) -> Path:
+        """Return the path of a file in the folder."""
+        return self.path / name
+
+    @property
+    def address(self) -> str:
+        """The portal's address, with a slash at the end."""
+        return f"http://localhost:{self.ports['portal']}/"
+
+
+@contextlib.contextmanager
+def locked(path: Path) -> Iterator[None]:
+    """Hold the folder for this process; :class:`Conflict` if another demo runs in it."""
+    path.mkdir(mode=0o700, parents=True, exist_ok=True)
+    with (path / "lock").open("w") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            raise Conflict(f"Another demo runs in {path}. Stop it, or choose another folder with --folder.") from error
+        yield
+
+
+def prepare(path: Path, *, port: int, queue_delay_s: float, token_s: int, python: str) -> Folder:
+    """Write all files of the demo into *path* and return where things are."""
+    for name in ("logs", "run", "site", "keys"):
+        (path / name).mkdir(mode=0o700, exist_ok=True)
+    ports = _choose_ports(path / "ports.json", port)
+    tokens = {name: _secret(path / "keys" / name) for name in _TOKENS}
+    folder = Folder(
+        path,
+        ports,
+        _tunnel_ports(ports["tunnels"]),
+        {
+            "JUPYTERHUB_CRYPT_KEY": _secret(path / "keys" / "crypt"),
+            "CONFIGPROXY_AUTH_TOKEN": tokens["proxy"],
+        },
+    )
+    host_keys = _ssh_keys(path / "keys")
+    _write_configuration(folder, host_keys, python)
+    _write_services(folder, tokens)
+    _write_world(folder, tokens, queue_delay_s=queue_delay_s, token_s=token_s)
+    _write_hub(folder)
+    return folder
+
+
+_TOKENS = ("proxy", "hub-to-unicoremgr", "hub-to-tunnelmgr", "unicoremgr-to-hub", "oauth-client")
+
+
+def _secret(path: Path) -> str:
+    if not path.exists():
+        _write(path, secrets.token_hex(32))
+    return path.read_text("ascii")
+
+
+def _write(path: Path, content: str | bytes) -> None:
+    path.touch(mode=0o600)
+    path.write_bytes(content.encode() if isinstance(content, str) else content)
+
+
+def _write_yaml(path: Path, tree: object) -> None:
+    _write(path, yaml.safe_dump(tree, sort_keys=False, allow_unicode=True))
+
+
+def _choose_ports(path: Path, portal: int) -> dict[str, int]:
+    """Return the ports of the last run if all are free, else free ones; the kernel chooses."""
+    try:
+        last: dict[str, int] = json.loads(path.read_text("ascii"))
+    except (OSError, ValueError):
+        last = {}
+    names = [*PORTS, *(f"{site}-{node.name}" for site, parts in centre.SITES.items() for node in parts.login_nodes)]
+    wanted = {name: last.get(name, 0) for name in names}
+    if portal:
+        wanted["portal"] = portal
+    with contextlib.ExitStack() as stack:
+        chosen = {name: _bindable(stack, number, required=bool(portal) and name == "portal") for name, number in wanted.items()}
+    used = last.get("tunnels", 0)
+    chosen["tunnels"] = used if used in TUNNEL_PORTS else secrets.choice(TUNNEL_PORTS)
+    _write(path, json.dumps(chosen, indent=1))
+    return chosen
+
+
+def _bindable(stack: contextlib.ExitStack, number: int, *, required: bool) -> int:
+    probe = stack.enter_context(socket.socket())
+    probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        probe.bind(("127.0.0.1", number))
+    except OSError as error:
+        if required:
+            raise Conflict(f"Port {number} is taken. Choose another one with --port.") from error
+        probe.bind(("127.0.0.1", 0))
+    return int(probe.getsockname()[1])
+
+
+def _tunnel_ports(first: int) -> tuple[int, int]:
+    return first, first + TUNNEL_PORTS.step - 1
+
+
+def _ssh_keys(keys: Path) -> dict[str, str]:
+    """Return the public key line by name: ``tunnelmgr``, and one host key for each login node."""
+    names = ["tunnelmgr", *(node.name for site in centre.SITES.values() for node in site.login_nodes)]
+    for name in names:
+        if not (keys / f"{name}.pub").exists():
+            private, public = login.generate_key()
+            _write(keys / name, private)
+            _write(keys / f"{name}.pub", public)
+    return {name: (keys / f"{name}.pub").read_text("ascii").strip() for name in names}
+
+
+def _local(folder: Folder, name: str) -> str:
+    return f"http://127.0.0.1:{folder.ports[name]}"
+
+
+def _write_configuration(folder: Folder, host_keys: Mapping[str, str], python: str) -> None:
+    target = folder.file("configuration")
+    target.mkdir(exist_ok=True)
+    portal = centre.portal(_local(folder, "unicoremgr"), _local(folder, "tunnelmgr"), python)
+    systems = {
+        name: site.system(
+            f"{_local(folder, name)}/{name.upper()}/rest/core",
+            {node.name: folder.ports[f"{name}-{node.name}"] for node in site.login_nodes},
+            host_keys,
+        )
+        for name, site in centre.SITES.items()
+    }
+    _write_yaml(target / "portal.yaml", portal)
+    _write_yaml(target / "systems.yaml", {"systems": systems})
+
+
+def _write_services(folder: Folder, tokens: Mapping[str, str]) -> None:
+    keys, configuration = folder.file("keys"), str(folder.file("configuration"))
+    for service in ("unicoremgr", "tunnelmgr"):
+        _write_yaml(folder.file(f"{service}-callers.yaml"), {"demo": token_hash(tokens[f"hub-to-{service}"])})
+    common = {"host": "127.0.0.1", "configuration": configuration}
+    manager = {
+        "port": folder.ports["unicoremgr"],
+        "callers_file": str(folder.file("unicoremgr-callers.yaml")),
+        "public_url": _local(folder, "unicoremgr"),
+        "hubs": {"demo": {"api_url": f"{_local(folder, 'hub')}/hub/api", "token_file": str(keys / "unicoremgr-to-hub")}},
+    }
+    tunnels = {
+        "port": folder.ports["tunnelmgr"],
+        "callers_file": str(folder.file("tunnelmgr-callers.yaml")),
+        "database": str(folder.file("tunnels.sqlite")),
+        "runtime_dir": str(folder.file("run")),
+        "identity_file": str(keys / "tunnelmgr"),
+        "first_port": folder.tunnel_ports[0],
+        "last_port": folder.tunnel_ports[1],
+    }
+    hub = {
+        "configuration": configuration,
+        "manager_token_files": {"unicoremgr": str(keys / "hub-to-unicoremgr")},
+        "tunnelmgr_token_file": str(keys / "hub-to-tunnelmgr"),
+        "poll_interval_s": 5.0,
+    }
+    _write_yaml(folder.file("unicoremgr.yaml"), common | manager)
+    _write_yaml(folder.file("tunnelmgr.yaml"), common | tunnels)
+    _write_yaml(folder.file("hub.yaml"), hub)
+
+
+def _write_world(folder: Folder, tokens: Mapping[str, str], *, queue_delay_s: float, token_s: int) -> None:
+    tree: dict[str, Any] = {
+        "identity_port": folder.ports["identity"],
+        "client_secret": tokens["oauth-client"],
+        "callback_url": f"{folder.address}hub/oauth_callback",
+        "token_s": token_s,
+        "queue_delay_s": queue_delay_s,
+        "scratch": str(folder.file("site")),
+        "keys": str(folder.file("keys")),
+        "ports": dict(folder.ports),
+    }
+    _write_yaml(folder.file("world.yaml"), tree)
+
+
+_HUB_CONFIG = '''\
+"""JupyterHub's configuration of the demo, written anew at each start."""
+from pathlib import Path
+
+from jupyter_jsc.hub.configure import configure
+
+folder = Path({folder!r})
+identity = {identity!r}
+configure(
+    c,
+    settings_file=folder / "hub.yaml",
+    manager_tokens={{"unicoremgr": (folder / "keys/unicoremgr-to-hub").read_text()}},
+)
+c.JupyterHub.bind_url = {bind_url!r}
+c.JupyterHub.hub_bind_url = {hub_url!r}
+c.JupyterHub.hub_connect_url = {hub_url!r}
+c.JupyterHub.db_url = "sqlite:///" + str(folder / "hub.sqlite")
+c.JupyterHub.cookie_secret_file = str(folder / "keys/cookie")
+c.JupyterHub.pid_file = ""
+c.ConfigurableHTTPProxy.should_start = False
+c.ConfigurableHTTPProxy.api_url = {proxy_api!r}
+c.LabAuthenticator.client_id = "portal"
+c.LabAuthenticator.client_secret = (folder / "keys/oauth-client").read_text()
+c.LabAuthenticator.oauth_callback_url = {callback!r}
+c.LabAuthenticator.authorize_url = identity + "/oauth2-as/oauth2-authz"
+c.LabAuthenticator.token_url = identity + "/oauth2/token"
+c.LabAuthenticator.userdata_url = identity + "/oauth2/userinfo"
+c.LabAuthenticator.revoke_url = identity + "/oauth2/revoke"
+c.LabAuthenticator.scope = {scope!r}
+c.LabAuthenticator.admin_users = {{"oscar"}}
+c.LabAuthenticator.allow_all = True
+'''
+
+
+def _write_hub(folder: Folder) -> None:
+    values = {
+        "folder": str(folder.path),
+        "identity": f"http://localhost:{folder.ports['identity']}",
+        "bind_url": folder.address.replace("localhost", "127.0.0.1"),
+        "hub_url": _local(folder, "hub"),
+        "proxy_api": _local(folder, "proxy_api"),
+        "callback": f"{folder.address}hub/oauth_callback",
+        "scope": ["openid", "profile", "username", "hpc_infos", "eduperson_entitlement", "authenticator"],
+    }
+    _write(folder.file("jupyterhub_config.py"), _HUB_CONFIG.format(**values))

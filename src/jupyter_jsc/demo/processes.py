@@ -1,0 +1,107 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""The processes of the demo: started with a log file each, watched, and ended without leaving anything behind.
+
+On Linux the demo adopts orphans of its children (``PR_SET_CHILD_SUBREAPER``), so that SSH masters and labs,
+which put themselves into sessions of their own, are found and ended too; and a child gets SIGTERM if the demo
+itself is killed (``PR_SET_PDEATHSIG``).
+"""
+
+import asyncio
+import contextlib
+import ctypes
+import os
+import signal
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+
+from jupyter_jsc.errors import Unavailable
+
+_PR_SET_PDEATHSIG = 1
+_PR_SET_CHILD_SUBREAPER = 36
+_END_S = 15.0
+
+
+class Processes:
+    """The children of the demo by name. Ended in reverse order of their start."""
+
+    def __init__(self, logs: Path) -> None:
+        self._logs = logs
+        self._running: dict[str, asyncio.subprocess.Process] = {}
+        _prctl(_PR_SET_CHILD_SUBREAPER, 1)
+
+    async def start(self, name: str, argv: Sequence[str], env: Mapping[str, str]) -> None:
+        """Start *argv* in a session of its own; its output goes to ``<name>.log``, the last run's to ``.old``."""
+        path = self._logs / f"{name}.log"
+        if path.exists():
+            path.replace(path.with_suffix(".old"))
+        with path.open("wb") as log:
+            path.chmod(0o600)
+            self._running[name] = await asyncio.create_subprocess_exec(
+                *argv,
+                env=env,
+                stdin=asyncio.subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                start_new_session=True,
+                preexec_fn=_end_with_parent,
+            )
+
+    async def first_end(self) -> None:
+        """Wait until any process ends by itself, then raise :class:`Unavailable` with its last lines."""
+        tasks = {asyncio.create_task(child.wait()): name for name, child in self._running.items()}
+        try:
+            ended, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            for task in tasks:
+                task.cancel()
+        name = tasks[ended.pop()]
+        lines = (self._logs / f"{name}.log").read_text("utf-8", "replace").splitlines()[-15:]
+        raise Unavailable(f"The process {name!r} of the demo ended. Its last lines:\n" + "\n".join(lines))
+
+    async def end_all(self) -> None:
+        """End every process, the last one first, then whatever they left."""
+        for child in reversed(self._running.values()):
+            await _end(child)
+        self._running.clear()
+        for number in (signal.SIGTERM, signal.SIGKILL):
+            for _ in range(50):
+                if not (left := list(_children())):
+                    return
+                for pid in left:
+                    with contextlib.suppress(ProcessLookupError):
+                        os.kill(pid, number)
+                await asyncio.sleep(0.1)
+                _reap(left)
+
+
+async def _end(child: asyncio.subprocess.Process) -> None:
+    if child.returncode is None:
+        child.terminate()
+        try:
+            await asyncio.wait_for(child.wait(), _END_S)
+        except TimeoutError:
+            child.kill()
+            await child.wait()
+
+
+def _children() -> Iterator[int]:
+    """Yield the process ids of all children of this process, adopted ones included (Linux; else none)."""
+    tasks = Path("/proc/self/task")
+    for path in tasks.glob("*/children"):
+        yield from map(int, path.read_text("ascii").split())
+
+
+def _reap(pids: list[int]) -> None:
+    for pid in pids:
+        with contextlib.suppress(ChildProcessError):
+            os.waitpid(pid, os.WNOHANG)
+
+
+def _prctl(option: int, value: int) -> None:
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(option, value, 0, 0, 0)
+
+
+def _end_with_parent() -> None:
+    _prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)

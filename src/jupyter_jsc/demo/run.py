@@ -1,0 +1,136 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""``jupyter-jsc demo``: the whole system as processes of this machine, in the foreground.
+
+Prepares the folder (:mod:`.folder`), starts the demo world, TunnelMgr, UnicoreMgr, proxy and hub, says when
+the portal answers, and ends everything at SIGINT or SIGTERM.
+"""
+
+import asyncio
+import shutil
+import signal
+import sys
+import time
+from collections.abc import Mapping
+from pathlib import Path
+
+import aiohttp
+from rich.console import Console
+from rich.table import Table
+
+from jupyter_jsc.demo import folder as demo_folder
+from jupyter_jsc.demo.people import PEOPLE
+from jupyter_jsc.demo.processes import Processes
+from jupyter_jsc.errors import NotFound, Unavailable
+
+_READY_S = 120.0
+
+
+async def run(path: Path, *, port: int, queue_delay_s: float, token_s: int, environ: Mapping[str, str]) -> int:
+    """Run the demo in *path* until a signal; return the exit code.
+
+    Raises :class:`Conflict` if the folder or the port is in use, :class:`Unavailable` if a process ends by itself.
+    """
+    proxy = _proxy_command()
+    stop = asyncio.Event()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        asyncio.get_running_loop().add_signal_handler(number, stop.set)
+    with demo_folder.locked(path):
+        folder = demo_folder.prepare(
+            path, port=port, queue_delay_s=queue_delay_s, token_s=token_s, python=sys.executable
+        )
+        processes = Processes(folder.file("logs"))
+        try:
+            await _start_all(processes, folder, proxy, environ)
+            watch = asyncio.create_task(processes.first_end())
+            ready = asyncio.create_task(_until_ready(folder))
+            stopped = asyncio.create_task(stop.wait())
+            await asyncio.wait({watch, ready, stopped}, return_when=asyncio.FIRST_COMPLETED)
+            if ready.done() and not stopped.done():
+                ready.result()
+                _say_ready(folder)
+            await asyncio.wait({watch, stopped}, return_when=asyncio.FIRST_COMPLETED)
+            for task in (ready, stopped, watch):
+                task.cancel()
+            if watch.done() and not watch.cancelled():
+                watch.result()
+        finally:
+            print("stopping …", flush=True)  # noqa: T201  the demo speaks to a terminal
+            await processes.end_all()
+    return 0
+
+
+async def _start_all(
+    processes: Processes, folder: demo_folder.Folder, proxy: list[str], environ: Mapping[str, str]
+) -> None:
+    """Start every process; they wait for each other by themselves."""
+    kept = ("PATH", "HOME", "LANG", "LC_ALL", "USER", "TMPDIR")
+    env = {name: environ[name] for name in kept if name in environ}
+    ours = [sys.executable, "-m", "jupyter_jsc.cli"]
+    hub_url = f"http://127.0.0.1:{folder.ports['hub']}"
+    await processes.start("world", [*ours, "demo-world", "--settings", str(folder.file("world.yaml"))], env)
+    await processes.start(
+        "proxy",
+        [
+            *proxy,
+            *("--ip", "127.0.0.1", "--port", str(folder.ports["portal"])),
+            *("--api-ip", "127.0.0.1", "--api-port", str(folder.ports["proxy_api"])),
+            *("--error-target", f"{hub_url}/hub/error", "--default-target", hub_url),
+        ],
+        env | {"CONFIGPROXY_AUTH_TOKEN": folder.environment["CONFIGPROXY_AUTH_TOKEN"]},
+    )
+    tunnelmgr = ["tunnelmgr", "--settings", str(folder.file("tunnelmgr.yaml")), "--stop-masters"]
+    await processes.start("tunnelmgr", [*ours, *tunnelmgr], env)
+    await processes.start("unicoremgr", [*ours, "unicoremgr", "--settings", str(folder.file("unicoremgr.yaml"))], env)
+    config = ["--config", str(folder.file("jupyterhub_config.py"))]
+    await processes.start("hub", [sys.executable, "-m", "jupyterhub", *config], env | folder.environment)
+
+
+async def _until_ready(folder: demo_folder.Folder) -> None:
+    addresses = [f"{folder.address}hub/health"] + [
+        f"http://127.0.0.1:{folder.ports[name]}/health/live" for name in ("tunnelmgr", "unicoremgr")
+    ]
+    began = time.monotonic()
+    async with aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=5)) as session:
+        for address in addresses:
+            while not await _answers(session, address):
+                if time.monotonic() - began > _READY_S:
+                    raise Unavailable(f"The demo was not ready after {_READY_S:.0f} s; its logs are in {folder.file('logs')}.")
+                await asyncio.sleep(0.1)
+
+
+async def _answers(session: aiohttp.ClientSession, address: str) -> bool:
+    try:
+        async with session.get(address) as response:
+            return response.status == 200
+    except (aiohttp.ClientError, TimeoutError):
+        return False
+
+
+def _say_ready(folder: demo_folder.Folder) -> None:
+    console = Console(highlight=False, soft_wrap=True)
+    console.print(f"jupyter-jsc is ready at {folder.address}\n")
+    table = Table("user", "password", "logs in with", "who", box=None, pad_edge=False, padding=(0, 3, 0, 0))
+    for person in PEOPLE:
+        table.add_row(person.name, person.password, _PROVIDERS[person.idp], _WHO.get(person.name, person.full_name))
+    console.print(table)
+    console.print(f"\nLabs, settings and logs are in {folder.path}. Ctrl-C ends everything.")
+
+
+_PROVIDERS = {"jsc": "JSC account", "aai": "Helmholtz AAI"}
+_WHO = {
+    "alice": "a user with two systems and two projects",
+    "nora": "a newcomer without any account on a system",
+    "oscar": "an operator (administrator of the portal)",
+}
+
+
+def _proxy_command() -> list[str]:
+    """Return the command of configurable-http-proxy: the project's own, or the machine's."""
+    here = Path(__file__).resolve()
+    for parent in here.parents:
+        candidate = parent / "node_modules" / ".bin" / "configurable-http-proxy"
+        if candidate.exists():
+            return [str(candidate)]
+    if found := shutil.which("configurable-http-proxy"):
+        return [found]
+    raise NotFound("configurable-http-proxy is not installed. Run `npm ci`, or start the demo by `make demo`.")

@@ -1,0 +1,110 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""The demo world in one process: an identity provider, two UNICORE sites that run jobs here, four login nodes.
+
+Started by :mod:`.run` as ``jupyter-jsc demo-world``; ends all jobs when it ends.
+"""
+
+import asyncio
+import contextlib
+import signal
+from collections.abc import Iterator
+from pathlib import Path
+
+import uvicorn
+from fastapi import FastAPI
+from pydantic import SecretStr
+
+from jupyter_jsc.config.model import Section
+from jupyter_jsc.demo import centre, identity, login, unicore
+
+
+class WorldSettings(Section):
+    """What the world must know; written by :mod:`.folder`."""
+
+    identity_port: int
+    client_secret: SecretStr
+    callback_url: str
+    token_s: int
+    """Life of access tokens, seconds."""
+    queue_delay_s: float
+    """How long a batch job waits at least, seconds."""
+    scratch: Path
+    """Where jobs run and homes lie."""
+    keys: Path
+    """Folder with the SSH keys."""
+    ports: dict[str, int]
+
+
+async def run(settings: WorldSettings) -> None:
+    """Run everything until SIGTERM or SIGINT."""
+    stop = asyncio.Event()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        asyncio.get_running_loop().add_signal_handler(number, stop.set)
+    servers = [_server(_identity(settings), settings.identity_port)]
+    servers += [_server(_site(name, settings), settings.ports[name]) for name in centre.SITES]
+    async with contextlib.AsyncExitStack() as stack, asyncio.TaskGroup() as tasks:
+        for name, site in centre.SITES.items():
+            for host in site.login_nodes:
+                await stack.enter_async_context(_login_node(name, site, host, settings))
+        for server in servers:
+            tasks.create_task(server.serve())
+        await stop.wait()
+        for server in servers:
+            server.should_exit = True
+
+
+def _identity(settings: WorldSettings) -> FastAPI:
+    return identity.create_identity_provider(
+        identity.IdentitySettings(
+            issuer_base=f"http://localhost:{settings.identity_port}",
+            client_id="portal",
+            client_secret=settings.client_secret.get_secret_value(),
+            redirect_uris=(settings.callback_url,),
+            access_token_s=settings.token_s,
+        )
+    )
+
+
+def _site(name: str, settings: WorldSettings) -> FastAPI:
+    site = centre.SITES[name]
+    return unicore.create_site(
+        unicore.SiteSettings(
+            name=name.upper(),
+            base_url=f"http://127.0.0.1:{settings.ports[name]}/{name.upper()}",
+            scratch=settings.scratch / name,
+            userinfo_url=f"http://localhost:{settings.identity_port}/oauth2/userinfo",
+            account_keys=frozenset(site.account_keys),
+            partitions=tuple(
+                unicore.DemoPartition(queue.name, nodes=queue.nodes, gpus=queue.gpus, runtime_s=queue.minutes * 60)
+                for queue in site.queues
+            ),
+            nodes=tuple(unicore.Node(host.name, host.address) for host in site.compute_nodes),
+            login_nodes=tuple(unicore.Node(host.name, host.address) for host in site.login_nodes),
+            queue_delay_s=settings.queue_delay_s,
+        )
+    )
+
+
+def _login_node(name: str, site: centre.Centre, host: centre.Host, settings: WorldSettings) -> login.LoginNode:
+    return login.LoginNode(
+        host.address,
+        settings.ports[f"{name}-{host.name}"],
+        host_key=(settings.keys / host.name).read_bytes(),
+        authorized_key=(settings.keys / "tunnelmgr.pub").read_text("ascii"),
+        resolve={node.name: node.address for node in (*site.compute_nodes, *site.login_nodes)},
+    )
+
+
+class _Server(uvicorn.Server):
+    """A server among several in one process: signals are the world's."""
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        yield
+
+
+def _server(app: FastAPI, port: int) -> uvicorn.Server:
+    config = uvicorn.Config(
+        app, host="127.0.0.1", port=port, log_config=None, access_log=False, timeout_graceful_shutdown=3
+    )
+    return _Server(config)

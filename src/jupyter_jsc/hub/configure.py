@@ -1,0 +1,49 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""JupyterHub set up for our authenticator, spawner, handlers and pages.
+
+Called from a deployment's ``jupyterhub_config.py``, which then sets what is its own: addresses, database,
+the identity provider's client. Everything here is a public option of JupyterHub 6.1.
+"""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+TEMPLATES = Path(__file__).parent / "templates"
+LAB_SCOPE = "custom:jsc:lab"
+NOTICE_SCOPE = "custom:jsc:notice"
+
+
+def configure(c: Any, *, settings_file: Path, manager_tokens: Mapping[str, str]) -> None:
+    """Set on the traitlets configuration *c* what jupyter-jsc needs.
+
+    *settings_file* holds a :class:`~jupyter_jsc.config.settings.HubSettings`; *manager_tokens* the token by
+    which the hub knows each manager (at most 64 characters, JupyterHub keeps only a hash).
+    """
+    c.JupyterHub.authenticator_class = "jupyter_jsc.hub.authenticator.LabAuthenticator"
+    c.JupyterHub.spawner_class = "jupyter_jsc.hub.spawner.LabSpawner"
+    c.LabAuthenticator.settings_file = str(settings_file)
+    c.JupyterHub.template_paths = [str(TEMPLATES)]
+    c.JupyterHub.default_url = "/hub/home"
+    c.JupyterHub.redirect_to_server = False
+    c.JupyterHub.allow_named_servers = True
+    c.JupyterHub.cleanup_servers = False
+    c.JupyterHub.cleanup_proxy = False
+    # A start waits in the site's queue for hours; neither limit may hold up others or a page.
+    c.JupyterHub.concurrent_spawn_limit = 0
+    c.JupyterHub.tornado_settings = {"slow_spawn_timeout": 0}
+    c.JupyterHub.custom_scopes = {
+        LAB_SCOPE: {"description": "Post events of one's own lab."},
+        NOTICE_SCOPE: {"description": "Pass on that a site spoke of a start."},
+    }
+    c.JupyterHub.services = [{"name": name, "api_token": token} for name, token in manager_tokens.items()]
+    c.JupyterHub.load_roles = [
+        {
+            "name": "jsc-manager",
+            "description": "Managers pass on what sites say of labs.",
+            "scopes": [NOTICE_SCOPE],
+            "services": list(manager_tokens),
+        }
+    ]
+    # A lab's token may carry the scope only if its owner holds it.
+    c.JupyterHub.extra_user_scopes = {f"{LAB_SCOPE}!user"}
