@@ -19,7 +19,9 @@ from jupyter_jsc.config import load, settings
 
 app = typer.Typer(help="The portal that starts JupyterLab on every system of a computing centre.", no_args_is_help=True)
 
-SettingsFile = Annotated[Path, typer.Option("--settings", exists=True, dir_okay=False, help="YAML file of this process.")]
+SettingsFile = Annotated[
+    Path, typer.Option("--settings", exists=True, dir_okay=False, help="YAML file of this process.")
+]
 
 
 @app.callback()
@@ -65,15 +67,23 @@ def tunnelmgr(
 @app.command()
 def demo(
     folder: Annotated[Path, typer.Option(help="Where the demo keeps labs, settings and logs.")] = Path(".demo"),
-    port: Annotated[int, typer.Option(help="Port of the portal; 0: the last one, or a free one.", min=0, max=65535)] = 0,
-    queue_delay_s: Annotated[float, typer.Option("--queue-delay", help="Seconds that a job waits at least.", min=0)] = 3.0,
+    port: Annotated[
+        int, typer.Option(help="Port of the portal; 0: the last one, or a free one.", min=0, max=65535)
+    ] = 0,
+    queue_delay_s: Annotated[
+        float, typer.Option("--queue-delay", help="Seconds that a job waits at least.", min=0)
+    ] = 3.0,
     token_s: Annotated[int, typer.Option("--token-life", help="Life of access tokens in seconds.", min=20)] = 300,
 ) -> None:
     """Run the whole system on this machine with an embedded demo world, until Ctrl-C."""
     from jupyter_jsc.demo import run
 
     try:
-        code = asyncio.run(run.run(folder.absolute(), port=port, queue_delay_s=queue_delay_s, token_s=token_s, environ=dict(os.environ)))
+        code = asyncio.run(
+            run.run(
+                folder.absolute(), port=port, queue_delay_s=queue_delay_s, token_s=token_s, environ=dict(os.environ)
+            )
+        )
     except errors.JSCError as error:
         print(error.message, file=sys.stderr)
         code = 1

@@ -128,7 +128,10 @@ def _tree(cls: type[JSCError]) -> list[type[JSCError]]:
 
 
 def from_problem(document: Any, status: int) -> JSCError:
-    """Return the error that *document* describes; anything else becomes an error by its HTTP status."""
+    """Return the error that *document* describes; anything else becomes an error by its HTTP status.
+
+    A 404 that is not our problem comes from something in between: it never says that a lab is gone.
+    """
     known = {cls.__name__: cls for cls in _tree(JSCError)}
     if isinstance(document, dict) and document.get("type") in known:
         detail = document.get("errors")
@@ -138,6 +141,5 @@ def from_problem(document: Any, status: int) -> JSCError:
             retry_after_s=retry if isinstance(retry, int | float) else None,
             **(detail if isinstance(detail, dict) else {}),
         )
-    by_status = {cls.status: cls for cls in reversed(_tree(JSCError))}
-    fallback = Unavailable if status >= 500 else JSCError
-    return by_status.get(status, fallback)(f"The service answered with HTTP status {status}.")
+    by_status = {cls.status: cls for cls in (InvalidRequest, NotAuthenticated, Forbidden, Conflict)}
+    return by_status.get(status, Unavailable)(f"The service answered with HTTP status {status}.")

@@ -40,6 +40,8 @@ class Centre:
     network: int
     queues: tuple[Queue, ...]
     account_keys: Mapping[str, tuple[str, ...]]
+    notifications: bool = True
+    """Whether the site tells the manager of changes; without it the manager's own look must do."""
 
     @property
     def login_nodes(self) -> tuple[Host, ...]:
@@ -58,7 +60,7 @@ class Centre:
             "description": self.description,
             "order": self.order,
             "manager": "unicoremgr",
-            "unicore": {"url": unicore_url},
+            "unicore": {"url": unicore_url, "notifications": self.notifications},
             "jump_hosts": {
                 node.name: {"host": node.address, "port": ports[node.name], "host_key": host_keys[node.name]}
                 for node in self.login_nodes
@@ -101,6 +103,7 @@ SITES: Mapping[str, Centre] = {
             Queue("dc-gpu", "Nodes with 4 GPUs.", nodes=2, gpus=4, minutes=1440),
         ),
         account_keys={"jureca": ("login", "dc-cpu"), "jureca_gpu": ("dc-gpu",)},
+        notifications=False,
     ),
 }
 

@@ -109,7 +109,10 @@ def _choose_ports(path: Path, portal: int) -> dict[str, int]:
     if portal:
         wanted["portal"] = portal
     with contextlib.ExitStack() as stack:
-        chosen = {name: _bindable(stack, number, required=bool(portal) and name == "portal") for name, number in wanted.items()}
+        chosen = {
+            name: _bindable(stack, number, required=bool(portal) and name == "portal")
+            for name, number in wanted.items()
+        }
     used = last.get("tunnels", 0)
     chosen["tunnels"] = used if used in TUNNEL_PORTS else secrets.choice(TUNNEL_PORTS)
     _write(path, json.dumps(chosen, indent=1))
@@ -172,7 +175,9 @@ def _write_services(folder: Folder, tokens: Mapping[str, str]) -> None:
         "port": folder.ports["unicoremgr"],
         "callers_file": str(folder.file("unicoremgr-callers.yaml")),
         "public_url": _local(folder, "unicoremgr"),
-        "hubs": {"demo": {"api_url": f"{_local(folder, 'hub')}/hub/api", "token_file": str(keys / "unicoremgr-to-hub")}},
+        "hubs": {
+            "demo": {"api_url": f"{_local(folder, 'hub')}/hub/api", "token_file": str(keys / "unicoremgr-to-hub")}
+        },
     }
     tunnels = {
         "port": folder.ports["tunnelmgr"],

@@ -13,6 +13,7 @@ import os
 import signal
 import sys
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from jupyter_jsc.errors import Unavailable
@@ -20,6 +21,14 @@ from jupyter_jsc.errors import Unavailable
 _PR_SET_PDEATHSIG = 1
 _PR_SET_CHILD_SUBREAPER = 36
 _END_S = 15.0
+
+
+@dataclass(frozen=True)
+class Command:
+    """What to start, with the whole environment of the process."""
+
+    argv: Sequence[str]
+    env: Mapping[str, str] = field(repr=False)
 
 
 class Processes:
@@ -30,22 +39,26 @@ class Processes:
         self._running: dict[str, asyncio.subprocess.Process] = {}
         _prctl(_PR_SET_CHILD_SUBREAPER, 1)
 
-    async def start(self, name: str, argv: Sequence[str], env: Mapping[str, str]) -> None:
-        """Start *argv* in a session of its own; its output goes to ``<name>.log``, the last run's to ``.old``."""
+    async def start(self, name: str, command: Command) -> None:
+        """Start *command* in a session of its own; its output goes to ``<name>.log``, the last run's to ``.old``."""
         path = self._logs / f"{name}.log"
         if path.exists():
             path.replace(path.with_suffix(".old"))
         with path.open("wb") as log:
             path.chmod(0o600)
             self._running[name] = await asyncio.create_subprocess_exec(
-                *argv,
-                env=env,
+                *command.argv,
+                env=command.env,
                 stdin=asyncio.subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
                 start_new_session=True,
                 preexec_fn=_end_with_parent,
             )
+
+    def pid(self, name: str) -> int:
+        """Return the process id of a running child."""
+        return self._running[name].pid
 
     async def first_end(self) -> None:
         """Wait until any process ends by itself, then raise :class:`Unavailable` with its last lines."""
@@ -59,11 +72,21 @@ class Processes:
         lines = (self._logs / f"{name}.log").read_text("utf-8", "replace").splitlines()[-15:]
         raise Unavailable(f"The process {name!r} of the demo ended. Its last lines:\n" + "\n".join(lines))
 
+    async def end(self, name: str, number: int = signal.SIGTERM) -> None:
+        """End one process by signal *number*; by SIGKILL if it has not ended after 15 s."""
+        child = self._running.pop(name)
+        if child.returncode is None:
+            child.send_signal(number)
+            try:
+                await asyncio.wait_for(child.wait(), _END_S)
+            except TimeoutError:
+                child.kill()
+                await child.wait()
+
     async def end_all(self) -> None:
         """End every process, the last one first, then whatever they left."""
-        for child in reversed(self._running.values()):
-            await _end(child)
-        self._running.clear()
+        for name in reversed(list(self._running)):
+            await self.end(name)
         for number in (signal.SIGTERM, signal.SIGKILL):
             for _ in range(50):
                 if not (left := list(_children())):
@@ -73,16 +96,6 @@ class Processes:
                         os.kill(pid, number)
                 await asyncio.sleep(0.1)
                 _reap(left)
-
-
-async def _end(child: asyncio.subprocess.Process) -> None:
-    if child.returncode is None:
-        child.terminate()
-        try:
-            await asyncio.wait_for(child.wait(), _END_S)
-        except TimeoutError:
-            child.kill()
-            await child.wait()
 
 
 def _children() -> Iterator[int]:

@@ -19,8 +19,8 @@ from rich.table import Table
 
 from jupyter_jsc.demo import folder as demo_folder
 from jupyter_jsc.demo.people import PEOPLE
-from jupyter_jsc.demo.processes import Processes
-from jupyter_jsc.errors import NotFound, Unavailable
+from jupyter_jsc.demo.processes import Command, Processes
+from jupyter_jsc.errors import JSCError, NotFound, Unavailable
 
 _READY_S = 120.0
 
@@ -30,7 +30,6 @@ async def run(path: Path, *, port: int, queue_delay_s: float, token_s: int, envi
 
     Raises :class:`Conflict` if the folder or the port is in use, :class:`Unavailable` if a process ends by itself.
     """
-    proxy = _proxy_command()
     stop = asyncio.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
@@ -40,52 +39,50 @@ async def run(path: Path, *, port: int, queue_delay_s: float, token_s: int, envi
         )
         processes = Processes(folder.file("logs"))
         try:
-            await _start_all(processes, folder, proxy, environ)
-            watch = asyncio.create_task(processes.first_end())
-            ready = asyncio.create_task(_until_ready(folder))
-            stopped = asyncio.create_task(stop.wait())
-            await asyncio.wait({watch, ready, stopped}, return_when=asyncio.FIRST_COMPLETED)
-            if ready.done() and not stopped.done():
-                ready.result()
-                _say_ready(folder)
-            await asyncio.wait({watch, stopped}, return_when=asyncio.FIRST_COMPLETED)
-            for task in (ready, stopped, watch):
-                task.cancel()
-            if watch.done() and not watch.cancelled():
-                watch.result()
+            for name, command in commands(folder, environ).items():
+                await processes.start(name, command)
+            async with asyncio.TaskGroup() as tasks:
+                watch = tasks.create_task(processes.first_end())
+                ready = tasks.create_task(_announce(folder))
+                await stop.wait()
+                watch.cancel()
+                ready.cancel()
+        except* JSCError as group:
+            raise group.exceptions[0] from None
         finally:
             print("stopping …", flush=True)  # noqa: T201  the demo speaks to a terminal
             await processes.end_all()
     return 0
 
 
-async def _start_all(
-    processes: Processes, folder: demo_folder.Folder, proxy: list[str], environ: Mapping[str, str]
-) -> None:
-    """Start every process; they wait for each other by themselves."""
+def commands(folder: demo_folder.Folder, environ: Mapping[str, str]) -> dict[str, Command]:
+    """Return the processes of the demo by name, in the order of their start; they wait for each other by themselves."""
     kept = ("PATH", "HOME", "LANG", "LC_ALL", "USER", "TMPDIR")
     env = {name: environ[name] for name in kept if name in environ}
     ours = [sys.executable, "-m", "jupyter_jsc.cli"]
     hub_url = f"http://127.0.0.1:{folder.ports['hub']}"
-    await processes.start("world", [*ours, "demo-world", "--settings", str(folder.file("world.yaml"))], env)
-    await processes.start(
-        "proxy",
-        [
-            *proxy,
-            *("--ip", "127.0.0.1", "--port", str(folder.ports["portal"])),
-            *("--api-ip", "127.0.0.1", "--api-port", str(folder.ports["proxy_api"])),
-            *("--error-target", f"{hub_url}/hub/error", "--default-target", hub_url),
-        ],
-        env | {"CONFIGPROXY_AUTH_TOKEN": folder.environment["CONFIGPROXY_AUTH_TOKEN"]},
-    )
-    tunnelmgr = ["tunnelmgr", "--settings", str(folder.file("tunnelmgr.yaml")), "--stop-masters"]
-    await processes.start("tunnelmgr", [*ours, *tunnelmgr], env)
-    await processes.start("unicoremgr", [*ours, "unicoremgr", "--settings", str(folder.file("unicoremgr.yaml"))], env)
-    config = ["--config", str(folder.file("jupyterhub_config.py"))]
-    await processes.start("hub", [sys.executable, "-m", "jupyterhub", *config], env | folder.environment)
+    proxy = [
+        *_proxy_command(),
+        *("--ip", "127.0.0.1", "--port", str(folder.ports["portal"])),
+        *("--api-ip", "127.0.0.1", "--api-port", str(folder.ports["proxy_api"])),
+        *("--error-target", f"{hub_url}/hub/error", "--default-target", hub_url),
+    ]
+    hub = [sys.executable, "-m", "jupyterhub", "--config", str(folder.file("jupyterhub_config.py"))]
+    return {
+        "world": Command([*ours, "demo-world", *_settings(folder, "world")], env),
+        "proxy": Command(proxy, env | {"CONFIGPROXY_AUTH_TOKEN": folder.environment["CONFIGPROXY_AUTH_TOKEN"]}),
+        "tunnelmgr": Command([*ours, "tunnelmgr", *_settings(folder, "tunnelmgr"), "--stop-masters"], env),
+        "unicoremgr": Command([*ours, "unicoremgr", *_settings(folder, "unicoremgr")], env),
+        "hub": Command(hub, env | folder.environment),
+    }
 
 
-async def _until_ready(folder: demo_folder.Folder) -> None:
+def _settings(folder: demo_folder.Folder, name: str) -> tuple[str, str]:
+    return "--settings", str(folder.file(f"{name}.yaml"))
+
+
+async def until_ready(folder: demo_folder.Folder) -> None:
+    """Return when portal, managers and TunnelMgr answer; :class:`Unavailable` after two minutes."""
     addresses = [f"{folder.address}hub/health"] + [
         f"http://127.0.0.1:{folder.ports[name]}/health/live" for name in ("tunnelmgr", "unicoremgr")
     ]
@@ -94,7 +91,9 @@ async def _until_ready(folder: demo_folder.Folder) -> None:
         for address in addresses:
             while not await _answers(session, address):
                 if time.monotonic() - began > _READY_S:
-                    raise Unavailable(f"The demo was not ready after {_READY_S:.0f} s; its logs are in {folder.file('logs')}.")
+                    raise Unavailable(
+                        f"The demo was not ready after {_READY_S:.0f} s; its logs are in {folder.file('logs')}."
+                    )
                 await asyncio.sleep(0.1)
 
 
@@ -106,7 +105,8 @@ async def _answers(session: aiohttp.ClientSession, address: str) -> bool:
         return False
 
 
-def _say_ready(folder: demo_folder.Folder) -> None:
+async def _announce(folder: demo_folder.Folder) -> None:
+    await until_ready(folder)
     console = Console(highlight=False, soft_wrap=True)
     console.print(f"jupyter-jsc is ready at {folder.address}\n")
     table = Table("user", "password", "logs in with", "who", box=None, pad_edge=False, padding=(0, 3, 0, 0))
