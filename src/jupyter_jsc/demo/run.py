@@ -73,7 +73,7 @@ def commands(folder: demo_folder.Folder, environ: Mapping[str, str]) -> dict[str
         "proxy": Command(proxy, env | {"CONFIGPROXY_AUTH_TOKEN": folder.environment["CONFIGPROXY_AUTH_TOKEN"]}),
         "tunnelmgr": Command([*ours, "tunnelmgr", *_settings(folder, "tunnelmgr"), "--stop-masters"], env),
         "unicoremgr": Command([*ours, "unicoremgr", *_settings(folder, "unicoremgr")], env),
-        "hub": Command(hub, env | folder.environment),
+        "hub": Command(hub, env | dict(folder.environment)),
     }
 
 

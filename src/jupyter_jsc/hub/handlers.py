@@ -1,0 +1,310 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""The hub's API under ``/hub/api/jsc/``: labs and managers report, users' pages and programs ask.
+
+Entered by ``LabAuthenticator.get_handlers``. XSRF protection is JupyterHub's own and on for every route that takes
+a cookie; a lab's token must be the one of this very start.
+"""
+
+import functools
+import hmac
+import json
+from collections.abc import Awaitable, Callable
+from typing import Any, TypeVar
+
+from jupyterhub.apihandlers.base import APIHandler
+from jupyterhub.apihandlers.users import UserServerAPIHandler
+from jupyterhub.scopes import needs_scope
+from pydantic import BaseModel, ValidationError
+from tornado import web
+
+from jupyter_jsc import errors, names, wire
+from jupyter_jsc.hub import labs
+from jupyter_jsc.hub.accounts import Account
+from jupyter_jsc.hub.configure import LAB_SCOPE, NOTICE_SCOPE
+from jupyter_jsc.hub.journal import Start
+from jupyter_jsc.hub.options import OptionTree, options_tree, validate
+from jupyter_jsc.hub.portal import Portal
+
+Model = TypeVar("Model", bound=BaseModel)
+Method = TypeVar("Method", bound=Callable[..., Awaitable[None]])
+
+_LARGEST_BODY = 64 * 1024
+
+
+def answers_errors(method: Method) -> Method:
+    """Answer our errors as JSON with message, and with field, value and what is allowed where there are such."""
+
+    @functools.wraps(method)
+    async def wrapped(self: "JSCHandler", *args: Any, **kwargs: Any) -> None:
+        try:
+            await method(self, *args, **kwargs)
+        except errors.JSCError as error:
+            self.set_status(error.status if error.status < 490 else 502)
+            self.set_header("Content-Type", "application/json")
+            if error.retry_after_s is not None:
+                self.set_header("Retry-After", str(int(error.retry_after_s)))
+            self.finish(json.dumps({"status": error.status, "message": error.message} | _plain(error.detail)))
+
+    return wrapped  # type: ignore[return-value]
+
+
+def _plain(detail: dict[str, Any]) -> dict[str, str]:
+    return {name: str(detail[name]) for name in ("field", "value", "allowed") if name in detail}
+
+
+class JSCHandler(APIHandler):
+    """Base of our API handlers."""
+
+    @property
+    def portal(self) -> Portal:
+        """The portal that this hub runs."""
+        return self.authenticator.portal  # type: ignore[no-any-return]
+
+    def body(self, model: type[Model]) -> Model:
+        """Return the request's JSON as *model*, or raise :class:`errors.InvalidRequest`."""
+        if len(self.request.body) > _LARGEST_BODY:
+            raise errors.InvalidRequest(f"The body has more than {_LARGEST_BODY} bytes.")
+        try:
+            return model.model_validate_json(self.request.body)
+        except ValidationError as error:
+            first = error.errors(include_url=False, include_input=False)[0]
+            place = ".".join(map(str, first["loc"])) or "body"
+            raise errors.InvalidRequest(f"{place}: {first['msg']}", field=place, allowed=first["msg"]) from error
+
+    async def tree(self, user: Any) -> OptionTree:
+        """Return what *user* may choose now."""
+        accounts = Account.of_auth_state(await user.get_auth_state())
+        return options_tree(accounts, self.portal.configuration)
+
+    def user_of(self, user_name: str) -> Any:
+        """Return JupyterHub's user, or raise :class:`errors.NotFound`."""
+        user = self.find_user(user_name)
+        if user is None:
+            raise errors.NotFound("There is no such user.")
+        return user
+
+    def start_of_token(self, start_id: str) -> Start:
+        """Return the start, if the request's token is the one that this very start's lab was given.
+
+        Raises :class:`errors.NotFound` for any other start, :class:`errors.Forbidden` for any other token.
+        """
+        start = self.portal.journal.known(start_id)
+        if start is None:
+            raise errors.NotFound("There is no such start, or it is over.")
+        held = self.parsed_scopes.get(LAB_SCOPE)
+        own = isinstance(held, dict) and f"{start.user}/{start.server}" in held.get("server", ())
+        spawner = self.user_of(start.user).spawners[start.server]
+        sent = self.get_auth_token() or ""
+        if not (own and spawner.start_id == start_id and hmac.compare_digest(sent, spawner.api_token or "")):
+            self.log.warning("Refused a callback for %s: the token is not that of this start", start_id)
+            raise errors.Forbidden("This token is not the one of this start.")
+        return start
+
+
+class EventsHandler(JSCHandler):
+    """A lab posts a line of its start's history."""
+
+    @answers_errors
+    async def post(self, start_id: str) -> None:
+        """Append the event; 409 after the end of the start."""
+        start = self.start_of_token(start_id)
+        event = self.body(wire.Event)
+        if start.outcome is not None:
+            raise errors.Conflict("This start has ended.")
+        if event.code in FINAL_CODES:
+            allowed = "codes of the lab's own progress"
+            raise errors.InvalidRequest(f"code: {event.code!r}. Allowed: {allowed}.", field="code", allowed=allowed)
+        await self.portal.journal.add_event(start_id, "lab", event)
+        self.set_status(204)
+
+
+FINAL_CODES = frozenset({"submitted", "accepted", "tunnel_open", "ready", "failed", "cancelled", "stopped", "ended"})
+"""Codes that only the hub writes."""
+
+
+class StartedHandler(JSCHandler):
+    """A lab says where it listens."""
+
+    @answers_errors
+    async def post(self, start_id: str) -> None:
+        """Note the target if it lies in the job's allocation; the same word twice is one."""
+        start = self.start_of_token(start_id)
+        await self.portal.starts.lab_started(start, self.body(wire.LabStarted))
+        self.set_status(204)
+
+
+class NoticeHandler(JSCHandler):
+    """A manager passes on that a site spoke of a start."""
+
+    @answers_errors
+    async def post(self, start_id: str) -> None:
+        """Look at the start at once; what the notice says is a hint, not a truth."""
+        if NOTICE_SCOPE not in self.parsed_scopes:
+            raise errors.Forbidden(f"This needs the scope {NOTICE_SCOPE}.")
+        self.body(wire.SiteNotice)
+        if self.portal.journal.known(start_id) is not None:
+            self.portal.starts.wake()
+        self.set_status(204)
+
+
+class CancelHandler(JSCHandler):
+    """A user ends a lab, at whatever moment of its life."""
+
+    @needs_scope("delete:servers")
+    @answers_errors
+    async def post(self, user_name: str, server_name: str) -> None:
+        """Cancel a start, also while the hub reconnects after a restart; stop a lab that runs."""
+        await cancel(self, self.user_of(user_name), server_name, self.portal)
+        self.set_status(204)
+
+
+async def cancel(handler: Any, user: Any, server: str, portal: Portal) -> None:
+    """End the lab's open start: the flow unwinds by itself, wherever it is; a lab in use is stopped by the hub."""
+    latest = portal.journal.latest(portal.lab_id(user.name, server))
+    if latest is None or latest.outcome is not None:
+        return
+    spawner = user.spawners[server]
+    if spawner.ready:
+        await handler.stop_single_user(user, server)
+    else:
+        await portal.starts.finish(latest.start_id, "cancelled", "hub", "The start was cancelled.")
+
+
+class OptionsHandler(JSCHandler):
+    """What the caller may choose."""
+
+    @web.authenticated
+    @answers_errors
+    async def get(self) -> None:
+        """Answer the tree that the form renders."""
+        tree = await self.tree(self.current_user)
+        systems = {name: _system_document(choice) for name, choice in tree.systems.items()}
+        self.finish(json.dumps({"systems": systems}))
+
+
+def _system_document(choice: Any) -> dict[str, Any]:
+    return {
+        "label": choice.label,
+        "description": choice.description,
+        "options": {key: {"label": option.label, "default": option.default} for key, option in choice.options.items()},
+        "accounts": {
+            name: {project: list(keys) for project, keys in projects.items()}
+            for name, projects in choice.accounts.items()
+        },
+        "partitions": {key: partition.model_dump(mode="json") for key, partition in choice.partitions.items()},
+    }
+
+
+class LabsHandler(JSCHandler):
+    """A user's labs."""
+
+    @needs_scope("read:servers")
+    @answers_errors
+    async def get(self, user_name: str) -> None:
+        """Answer all labs, also stopped ones."""
+        user = self.user_of(user_name)
+        found = labs.list_labs(user, self.portal, await self.tree(user))
+        self.finish(json.dumps({"labs": [lab.document() for lab in found]}))
+
+
+class _SaveLab(BaseModel):
+    title: Any = None
+    options: Any = None
+
+
+class LabHandler(JSCHandler):
+    """One lab: create, change, delete."""
+
+    @needs_scope("start:servers")
+    @answers_errors
+    async def put(self, user_name: str, server_name: str) -> None:
+        """Create the lab or change the stopped lab; 400 names field, value and what is allowed."""
+        user = self.user_of(user_name)
+        wanted = self.body(_SaveLab)
+        lab = labs.save_lab(
+            user, server_name, wanted.title, wanted.options, portal=self.portal, tree=await self.tree(user)
+        )
+        self.finish(json.dumps(lab.document()))
+
+    @needs_scope("delete:servers")
+    @answers_errors
+    async def delete(self, user_name: str, server_name: str) -> None:
+        """Delete the stopped lab with its history."""
+        await labs.delete_lab(self.user_of(user_name), server_name, portal=self.portal)
+        self.set_status(204)
+
+
+class StartsHandler(JSCHandler):
+    """The starts of a lab."""
+
+    @needs_scope("read:servers")
+    @answers_errors
+    async def get(self, user_name: str, server_name: str) -> None:
+        """Answer the newest starts, the newest first."""
+        found = await self.portal.journal.starts(self.portal.lab_id(user_name, server_name))
+        self.finish(json.dumps({"starts": [start.document() for start in found]}))
+
+
+class HistoryHandler(JSCHandler):
+    """The events of a start."""
+
+    @needs_scope("read:servers")
+    async def get(self, user_name: str, server_name: str, start_id: str) -> None:
+        """Answer the events, the oldest first."""
+        lab_id = self.portal.lab_id(user_name, server_name)
+        events = [event.document() for event in await self.portal.journal.events(start_id) if event.lab_id == lab_id]
+        self.finish(json.dumps({"events": events}))
+
+
+class LabServerHandler(UserServerAPIHandler):
+    """JupyterHub's own server API, with the options checked before anything is stored or started.
+
+    A start answers before its options would be looked at (``slow_spawn_timeout`` is 0), so the check comes first.
+    """
+
+    def get_server_json_body(self) -> dict[str, Any]:
+        """Called by PUT and POST of JupyterHub."""
+        body: dict[str, Any] = super().get_server_json_body()
+        return body
+
+    @needs_scope("start:servers")
+    @answers_errors
+    async def post(self, user_name: str, server_name: str = "") -> None:
+        """Start the lab with the options given, or else with those saved."""
+        await self._check(user_name, server_name)
+        await super().post(user_name, server_name)
+
+    @needs_scope("start:servers")
+    @answers_errors
+    async def put(self, user_name: str, server_name: str = "") -> None:
+        """Create a stopped lab."""
+        await self._check(user_name, server_name)
+        await super().put(user_name, server_name)
+
+    async def _check(self, user_name: str, server_name: str) -> None:
+        user = self.find_user(user_name)
+        if user is None:
+            raise errors.NotFound("There is no such user.")
+        if not server_name:
+            raise errors.InvalidRequest("A lab needs a name.", field="server", allowed="a name")
+        row = user.orm_spawners.get(server_name)
+        options = self.get_server_json_body()["user_options"] or (row.user_options if row else None)
+        accounts = Account.of_auth_state(await user.get_auth_state())
+        validate(options, options_tree(accounts, self.authenticator.portal.configuration))
+
+
+_START = f"({names.START_ID.pattern[1:-1]})"
+_LAB = r"([^/]+)/([^/]+)"
+
+API_HANDLERS: list[tuple[str, type[APIHandler]]] = [
+    (rf"/api/jsc/starts/{_START}/events", EventsHandler),
+    (rf"/api/jsc/starts/{_START}/started", StartedHandler),
+    (rf"/api/jsc/starts/{_START}/notice", NoticeHandler),
+    (rf"/api/jsc/labs/{_LAB}/cancel", CancelHandler),
+    (rf"/api/jsc/labs/{_LAB}/starts", StartsHandler),
+    (rf"/api/jsc/labs/{_LAB}/starts/{_START}/events", HistoryHandler),
+    (rf"/api/jsc/labs/{_LAB}", LabHandler),
+    (r"/api/jsc/labs/([^/]+)", LabsHandler),
+    (r"/api/jsc/options", OptionsHandler),
+    (r"/api/users/([^/]+)/servers/([^/]+)", LabServerHandler),
+]

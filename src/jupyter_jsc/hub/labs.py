@@ -1,0 +1,129 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""A user's labs: JupyterHub's named servers with what the journal knows of them. Called by pages and handlers."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from jupyter_jsc import errors, names
+from jupyter_jsc.hub.journal import Start
+from jupyter_jsc.hub.options import OptionTree, validate
+from jupyter_jsc.hub.portal import Portal
+
+TITLE_LENGTH = 60
+_CLEAN_S = 10.0
+
+
+@dataclass(frozen=True)
+class Lab:
+    """A lab as a user sees it."""
+
+    server: str
+    title: str
+    options: Mapping[str, Any]
+    state: str
+    """``stopped``, ``starting``, ``running``, ``stopping`` or ``reconnecting``."""
+    start: Start | None
+    """The newest start, open or ended."""
+    url: str
+    problem: str
+    """Why the saved options are no longer possible; empty if they are."""
+
+    def document(self) -> dict[str, Any]:
+        """Return the lab as JSON for the API."""
+        return {
+            "server": self.server,
+            "title": self.title,
+            "options": dict(self.options),
+            "state": self.state,
+            "url": self.url,
+            "problem": self.problem,
+            "start": self.start.document() if self.start else None,
+        }
+
+
+def list_labs(user: Any, portal: Portal, tree: OptionTree) -> list[Lab]:
+    """Return all labs of JupyterHub's *user*."""
+    return [_lab(user, row, portal, tree) for name, row in user.orm_spawners.items() if name]
+
+
+def find_lab(user: Any, server: str, portal: Portal, tree: OptionTree) -> Lab:
+    """Return one lab, or raise :class:`errors.NotFound`."""
+    row = user.orm_spawners.get(server)
+    if not server or row is None:
+        raise errors.NotFound(f"There is no lab {server!r}.")
+    return _lab(user, row, portal, tree)
+
+
+def save_lab(user: Any, server: str, title: object, options: object, *, portal: Portal, tree: OptionTree) -> Lab:
+    """Create a lab, or change a stopped one, once title and options are checked.
+
+    Raises :class:`errors.InvalidRequest`, and :class:`errors.Conflict` while the lab runs.
+    """
+    checked = validate(options, tree).model_dump(mode="json")
+    if not isinstance(title, str) or not title.strip() or len(title) > TITLE_LENGTH or not title.isprintable():
+        allowed = f"1 to {TITLE_LENGTH} printable characters"
+        raise errors.InvalidRequest(
+            f"title: Allowed: {allowed}.", field="title", value=repr(title)[:50], allowed=allowed
+        )
+    if len(server) > names.SERVER_NAME_LENGTH or not names.SERVER_NAME.match(server):
+        allowed = "up to 30 of a-z, 0-9 and single hyphens, beginning with a letter"
+        raise errors.InvalidRequest(f"server: {server[:50]!r}. Allowed: {allowed}.", field="server", allowed=allowed)
+    if server in user.spawners and user.spawners[server].active:
+        raise errors.Conflict("The lab is in use. Stop it before you change it.")
+    spawner = user.get_or_create_spawner(server, title.strip(), replace_failed=True)
+    spawner.orm_spawner.display_name = title.strip()
+    spawner.user_options = spawner.orm_spawner.user_options = checked
+    user.db.commit()
+    portal.journal.list_changed(user.name)
+    return find_lab(user, server, portal, tree)
+
+
+async def delete_lab(user: Any, server: str, *, portal: Portal) -> None:
+    """Delete a stopped lab with its history; :class:`errors.Conflict` while anything of it may still run."""
+    row = user.orm_spawners.get(server)
+    if not server or row is None:
+        raise errors.NotFound(f"There is no lab {server!r}.")
+    if server in user.spawners and user.spawners[server].active:
+        raise errors.Conflict("The lab is in use. Stop it before you delete it.")
+    lab_id = portal.lab_id(user.name, server)
+    latest = portal.journal.latest(lab_id)
+    if latest is not None and not await portal.starts.until_clean(latest.start_id, _CLEAN_S):
+        raise errors.Conflict("The lab's last job is still being stopped. Try again in a minute.")
+    user.spawners.pop(server, None)
+    user.db.delete(row)
+    user.db.commit()
+    await portal.journal.forget(lab_id)
+    portal.journal.list_changed(user.name)
+
+
+def _lab(user: Any, row: Any, portal: Portal, tree: OptionTree) -> Lab:
+    start = portal.journal.latest(portal.lab_id(user.name, row.name))
+    options = row.user_options or {}
+    return Lab(
+        server=row.name,
+        title=row.display_name or row.name,
+        options=options,
+        state=_state(user.spawners.get(row.name), start),
+        start=start,
+        url=user.server_url(row.name),
+        problem=_problem(options, tree),
+    )
+
+
+def _state(spawner: Any, start: Start | None) -> str:
+    if spawner is None or not spawner.active:
+        return "stopped"
+    if spawner.pending == "stop" or start is None or start.outcome is not None:
+        return "stopping"
+    if spawner.pending == "check" and start.last is not None and start.last.code in {"tunnel_open", "ready"}:
+        return "reconnecting"
+    return "running" if spawner.ready else "starting"
+
+
+def _problem(options: Mapping[str, Any], tree: OptionTree) -> str:
+    try:
+        validate(dict(options), tree)
+    except errors.InvalidRequest as error:
+        return error.message
+    return ""

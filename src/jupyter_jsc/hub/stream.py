@@ -1,0 +1,66 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""Server-sent events: a user's journal, live, resumable by Last-Event-ID (WHATWG HTML, server-sent events)."""
+
+import asyncio
+import contextlib
+import json
+from collections.abc import AsyncIterator
+from typing import Any
+
+from tornado import iostream, web
+
+from jupyter_jsc.hub.handlers import JSCHandler
+from jupyter_jsc.hub.journal import Event
+
+_HEARTBEAT_S = 15.0
+_RECONNECT_MS = 2000
+
+
+class StreamHandler(JSCHandler):
+    """The events of all labs of the caller."""
+
+    @web.authenticated
+    async def get(self) -> None:
+        """Stream until the browser goes: ``lab`` for each event, ``labs`` when the list of labs changed.
+
+        Without Last-Event-ID it begins with what happens from now on.
+        """
+        self.set_header("Content-Type", "text/event-stream")
+        self.set_header("Cache-Control", "no-cache")
+        self.set_header("X-Accel-Buffering", "no")
+        journal = self.portal.journal
+        last = self.request.headers.get("Last-Event-ID", "")
+        after = int(last) if last.isdecimal() and len(last) < 19 else await journal.last_id()
+        events = journal.follow(self.current_user.name, after)
+        with contextlib.suppress(iostream.StreamClosedError):
+            self.write(f"retry: {_RECONNECT_MS}\n\n")
+            await self.flush()
+            await self._pump(events)
+
+    async def _pump(self, events: AsyncIterator[Event | None]) -> None:
+        coming: asyncio.Task[Any] = asyncio.ensure_future(anext(events))
+        try:
+            while True:
+                done, _ = await asyncio.wait({coming}, timeout=_HEARTBEAT_S)
+                if not done:
+                    self.write(": still here\n\n")
+                else:
+                    try:
+                        self.write(_message(coming.result()))
+                    except StopAsyncIteration:
+                        return
+                    coming = asyncio.ensure_future(anext(events))
+                await self.flush()
+        finally:
+            coming.cancel()
+            await asyncio.gather(coming, return_exceptions=True)
+            await events.aclose()  # type: ignore[attr-defined]
+
+
+def _message(event: Event | None) -> str:
+    if event is None:
+        return "event: labs\ndata: {}\n\n"
+    return f"id: {event.id}\nevent: lab\ndata: {json.dumps(event.document())}\n\n"
+
+
+STREAM_HANDLERS = [(r"/api/jsc/stream", StreamHandler)]
