@@ -39,11 +39,11 @@ def unicoremgr(settings_file: SettingsFile) -> None:
     own = load.load_file(settings.ManagerSettings, settings_file)
     configuration = load.load(own.configuration)
     sites = {
-        name: unicore.UnicoreSite(name, system, own.public_url)
+        name: unicore.UnicoreSite(name, system, configuration.options, own.public_url)
         for name, system in configuration.systems.items()
-        if configuration.managers[system.manager]
     }
-    _serve(manager.create_app(configuration, own, sites), own)
+    certificates = {name: site.certificate for name, site in sites.items()}
+    _serve(manager.create_app(own, sites, certificates), own)
 
 
 @app.command()

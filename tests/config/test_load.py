@@ -81,6 +81,18 @@ def test_a_file_that_is_no_mapping_is_named(tmp_path: Path, content: str) -> Non
             lambda t: t["systems"]["juwels"]["partitions"]["batch"]["resources"]["nodes"].update(default=99),
             "default 99 is not between",
         ),
+        (
+            lambda t: t["systems"]["juwels"]["partitions"]["batch"]["resources"].update(
+                memory={"label": "GB", "minimum": 1, "maximum": 2, "default": 1}
+            ),
+            "systems.juwels.partitions.batch: Value error, resources ['memory'] need `unicore`",
+        ),
+        (
+            lambda t: t["systems"]["juwels"]["partitions"]["login"].update(
+                resources=t["systems"]["juwels"]["partitions"]["batch"]["resources"]
+            ),
+            "an interactive partition has no resources",
+        ),
         (lambda t: t.pop("hub"), "hub"),
         (lambda t: t["systems"]["juwels"]["unicore"].update(url="not a url"), "systems.juwels.unicore.url"),
         (lambda t: t["systems"]["juwels"].update(lab_hosts=[]), "systems.juwels.lab_hosts"),

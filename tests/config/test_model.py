@@ -20,6 +20,8 @@ def system(*lab_hosts: str) -> System:
         ("jwc01", ["jwc[0-9]*"], True),
         ("JWC01", ["jwc[0-9]*"], True),
         ("jwc", ["jwc[0-9]*"], False),
+        ("jwc01.evil.org", ["jwc[0-9]*"], False),
+        ("jwc01.cluster.org", ["jwc*.cluster.org"], True),
         ("evil.jwc01", ["jwc[0-9]*"], False),
         ("localhost", ["jwc*"], False),
         ("127.0.0.1", ["jwc*"], False),

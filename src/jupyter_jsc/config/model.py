@@ -52,6 +52,9 @@ class Resource(Section):
         return self
 
 
+_KNOWN = frozenset({"nodes", "gpus", "runtime"})
+
+
 class PartitionKind(StrEnum):
     """``batch`` waits in a queue; ``interactive`` runs at once on a login node, without resources."""
 
@@ -71,6 +74,15 @@ class Partition(Section):
     """Interactive only: pattern of login nodes for UNICORE's ``Login node``, e.g. ``login*``."""
     resources: dict[Key, Resource] = {}
     """By key; ``nodes``, ``gpus`` and ``runtime`` (minutes) are known, others need ``unicore``."""
+
+    @model_validator(mode="after")
+    def _resources_fit(self) -> Self:
+        if self.kind is PartitionKind.INTERACTIVE and self.resources:
+            raise ValueError(f"an interactive partition has no resources, not {sorted(self.resources)}")
+        unknown = [key for key, resource in self.resources.items() if key not in _KNOWN and not resource.unicore]
+        if unknown:
+            raise ValueError(f"resources {unknown} need `unicore`, the name in the job description")
+        return self
 
 
 class JumpHost(Section):
@@ -185,7 +197,9 @@ def _matches(host: str, pattern: str) -> bool:
     try:
         network = ipaddress.ip_network(pattern)
     except ValueError:
-        return fnmatch.fnmatchcase(host.lower(), pattern.lower())
+        # Label by label: a "*" of "jwc*" must not reach into another domain.
+        labels, wanted = host.lower().split("."), pattern.lower().split(".")
+        return len(labels) == len(wanted) and all(map(fnmatch.fnmatchcase, labels, wanted))
     try:
         return ipaddress.ip_address(host) in network
     except ValueError:

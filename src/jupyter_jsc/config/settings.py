@@ -5,9 +5,9 @@ Read from one YAML file at start by ``cli``. What a centre offers stands in :mod
 """
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Self
 
-from pydantic import Field, StringConstraints
+from pydantic import Field, StringConstraints, model_validator
 
 from jupyter_jsc.config.model import Section
 from jupyter_jsc.wire import Key
@@ -59,6 +59,12 @@ class TunnelMgrSettings(ServiceSettings):
     first_port: int = Field(ge=1024, le=65535)
     last_port: int = Field(ge=1024, le=65535)
     """Exclusive range of the listeners, outside the kernel's range of ephemeral ports."""
+
+    @model_validator(mode="after")
+    def _in_order(self) -> Self:
+        if self.first_port > self.last_port:
+            raise ValueError(f"first_port {self.first_port} is above last_port {self.last_port}")
+        return self
 
 
 class HubSettings(Section):

@@ -1,0 +1,283 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""Tunnels: what the records want, made true on the masters. Level-triggered: every step may be repeated.
+
+Called by :mod:`.app`. A tunnel that is moved or made again keeps its local port, so that nothing above it changes.
+"""
+
+import asyncio
+import ipaddress
+import random
+from dataclasses import replace
+
+import structlog
+
+from jupyter_jsc.config.model import Configuration, System
+from jupyter_jsc.config.settings import TunnelMgrSettings
+from jupyter_jsc.errors import Conflict, HostKeyChanged, InvalidRequest, JSCError, NotFound, TargetRefused, Unavailable
+from jupyter_jsc.tunnelmgr.endpoints import Endpoint, Endpoints
+from jupyter_jsc.tunnelmgr.masters import Client, Master
+from jupyter_jsc.tunnelmgr.mux import Forward, Mux
+from jupyter_jsc.wire import JumpHostInfo, JumpHostState, OpenTunnel, Tunnel
+
+log = structlog.get_logger()
+
+_FIRST_WAIT_S = 0.5
+_LONGEST_WAIT_S = 30.0
+_PORT_TRIES = 20
+
+
+class Tunnels:
+    """All tunnels and jump hosts of this TunnelMgr."""
+
+    def __init__(self, configuration: Configuration, settings: TunnelMgrSettings) -> None:
+        self._configuration = configuration
+        self._settings = settings
+        settings.runtime_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
+        settings.runtime_dir.chmod(0o700)
+        self.endpoints = Endpoints(settings.database, settings.first_port, settings.last_port)
+        client = Client(settings.ssh, settings.identity_file, settings.runtime_dir)
+        self._masters = {
+            name: Master(name, jump_host, client)
+            for system in configuration.systems.values()
+            for name, jump_host in system.jump_hosts.items()
+        }
+        self._states = {name: JumpHostState(state) for name, state in self.endpoints.jump_host_states().items()}
+        self._busy: dict[str, asyncio.Lock] = {}
+        self._watched: set[str] = set()
+        self._tasks: asyncio.TaskGroup | None = None
+
+    async def run(self) -> None:
+        """Restore every recorded tunnel, and keep masters and tunnels alive until cancelled."""
+        async with asyncio.TaskGroup() as tasks:
+            self._tasks = tasks
+            for name in {record.jump_host for record in self.endpoints.all()} & set(self._masters):
+                tasks.create_task(self._restore(name))
+            await asyncio.Event().wait()
+
+    async def release(self) -> None:
+        """Let go of every master without ending it, and close the records."""
+        for master in self._masters.values():
+            await master.release()
+        self.endpoints.close()
+
+    async def open(self, lab_id: str, wanted: OpenTunnel) -> Tunnel:
+        """Return the lab's tunnel, with its forward listening.
+
+        Raises :class:`TargetRefused` for a host that the system does not allow, :class:`HostKeyChanged` and
+        :class:`Unavailable` if no jump host can be used now.
+        """
+        system = self._system(wanted.system)
+        check_target(system, wanted.host)
+        async with self._busy.setdefault(lab_id, asyncio.Lock()):
+            record = self.endpoints.get(lab_id)
+            if record is not None and _target(record) != (wanted.system, wanted.host, wanted.port):
+                await self._close(record)
+                record = None
+            if record is None:
+                record = await self._place_new(lab_id, wanted, system)
+            else:
+                record = await self._place(replace(record, start_id=wanted.start_id), system)
+            return self._tunnel(record)
+
+    async def close(self, lab_id: str, start_id: str | None) -> None:
+        """Close the lab's tunnel, unless it belongs to another start than *start_id*; not there is closed."""
+        async with self._busy.setdefault(lab_id, asyncio.Lock()):
+            record = self.endpoints.get(lab_id)
+            if record is not None and start_id in {None, record.start_id}:
+                await self._close(record)
+        self._busy.pop(lab_id, None)
+
+    def get(self, lab_id: str) -> Tunnel:
+        """Return the lab's tunnel, or raise :class:`NotFound`."""
+        record = self.endpoints.get(lab_id)
+        if record is None:
+            raise NotFound("There is no tunnel to this lab.")
+        return self._tunnel(record)
+
+    def all(self) -> list[Tunnel]:
+        """Return all tunnels."""
+        return [self._tunnel(record) for record in self.endpoints.all()]
+
+    def jump_hosts(self) -> list[JumpHostInfo]:
+        """Return all jump hosts as they are now."""
+        return [self._info(name, system) for system, name in self._names()]
+
+    async def set_state(self, name: str, state: JumpHostState) -> JumpHostInfo:
+        """Open, drain or close a jump host; the tunnels of a closed one move to another of the same system."""
+        system = next((system for system, known in self._names() if known == name), None)
+        if system is None:
+            raise NotFound(f"There is no jump host {name!r}.")
+        self._states[name] = state
+        self.endpoints.set_jump_host_state(name, state)
+        if state is JumpHostState.CLOSED:
+            await self._masters[name].drop()
+            await self._move_from(name)
+        return self._info(name, system)
+
+    async def health(self) -> str:
+        """Return ``ok``, or which jump hosts that have tunnels are not connected."""
+        used = {record.jump_host for record in self.endpoints.all()}
+        lost = sorted(name for name in used if name in self._masters and not self._masters[name].connected)
+        return f"not connected: {', '.join(lost)}" if lost else "ok"
+
+    async def _place_new(self, lab_id: str, wanted: OpenTunnel, system: System) -> Endpoint:
+        refused: set[int] = set()
+        for _ in range(_PORT_TRIES):
+            port = self.endpoints.free_port(refused)
+            record = Endpoint(lab_id, wanted.start_id, wanted.system, wanted.host, wanted.port, port, "")
+            try:
+                return await self._place(record, system)
+            except Conflict:
+                refused.add(port)
+        raise Unavailable("No local port for the tunnel could be taken.", tried=len(refused))
+
+    async def _place(self, record: Endpoint, system: System) -> Endpoint:
+        """Make the record's forward listen on the first jump host that can, the present one first."""
+        problem: JSCError = Unavailable(f"No jump host of {system.label} is open at the moment.")
+        for name in self._candidates(record, system):
+            try:
+                connection = await self._connected(name)
+                await connection.open_forward(self._forward(record))
+            except (Unavailable, HostKeyChanged) as error:
+                problem = error
+                continue
+            placed = replace(record, jump_host=name)
+            self.endpoints.put(placed)
+            return placed
+        raise problem
+
+    def _candidates(self, record: Endpoint, system: System) -> list[str]:
+        load = dict.fromkeys(system.jump_hosts, 0)
+        for other in self.endpoints.all():
+            if other.jump_host in load:
+                load[other.jump_host] += 1
+        usable = [name for name in load if self._state(name) is JumpHostState.OPEN and name != record.jump_host]
+        usable.sort(key=lambda name: (not self._masters[name].connected, load[name], random.random()))
+        stays = record.jump_host in load and self._state(record.jump_host) is not JumpHostState.CLOSED
+        return [record.jump_host, *usable] if stays else usable
+
+    async def _close(self, record: Endpoint) -> None:
+        master = self._masters.get(record.jump_host)
+        if master is not None and master.connected:
+            try:
+                await (await master.ensure()).close_forward(self._forward(record))
+            except Unavailable:
+                log.warning("forward not closed, replacing its master", jump_host=master.name)
+                await master.drop()
+        self.endpoints.remove(record.lab_id)
+
+    async def _connected(self, name: str) -> Mux:
+        connection = await self._masters[name].ensure()
+        if name not in self._watched and self._tasks is not None:
+            self._watched.add(name)
+            self._tasks.create_task(self._keep(name))
+        return connection
+
+    async def _keep(self, name: str) -> None:
+        """Watch a master; when it is lost, make it and its tunnels again, here or elsewhere, as long as it takes."""
+        try:
+            await self._masters[name].watch()
+        finally:
+            self._watched.discard(name)
+        await self._restore(name)
+
+    async def _restore(self, name: str) -> None:
+        """Make the forwards of one jump host again, retrying with capped, jittered pauses while there are any."""
+        wait_s = _FIRST_WAIT_S
+        while records := [record for record in self.endpoints.all() if record.jump_host == name]:
+            if self._state(name) is not JumpHostState.CLOSED:
+                try:
+                    connection = await self._connected(name)
+                    for record in records:
+                        await connection.open_forward(self._forward(record))
+                    return
+                except (Unavailable, HostKeyChanged) as error:
+                    log.warning("tunnels not restored yet", jump_host=name, tunnels=len(records), reason=error.message)
+                except Conflict as error:
+                    log.warning("a tunnel's local port is taken", jump_host=name, **error.detail)
+            if await self._move_from(name):
+                return
+            await asyncio.sleep(random.uniform(wait_s / 2, wait_s))
+            wait_s = min(wait_s * 2, _LONGEST_WAIT_S)
+
+    async def _move_from(self, name: str) -> bool:
+        """Move the tunnels of a jump host to others of the same system; return whether none is left."""
+        left = False
+        for record in [record for record in self.endpoints.all() if record.jump_host == name]:
+            system = self._configuration.systems.get(record.system)
+            others = [other for other in system.jump_hosts if other != name] if system else []
+            for other in others:
+                if self._state(other) is not JumpHostState.OPEN:
+                    continue
+                try:
+                    connection = await self._connected(other)
+                    await connection.open_forward(self._forward(record))
+                except (Unavailable, HostKeyChanged, Conflict):
+                    continue
+                self.endpoints.put(replace(record, jump_host=other))
+                break
+            else:
+                left = True
+        return not left
+
+    def _system(self, name: str) -> System:
+        system = self._configuration.systems.get(name)
+        if system is None:
+            allowed = ", ".join(self._configuration.systems)
+            raise InvalidRequest(f"system: {name!r} is not known. Allowed: {allowed}.", field="system", allowed=allowed)
+        return system
+
+    def _names(self) -> list[tuple[str, str]]:
+        return [(key, name) for key, system in self._configuration.systems.items() for name in system.jump_hosts]
+
+    def _state(self, name: str) -> JumpHostState:
+        return self._states.get(name, JumpHostState.OPEN)
+
+    def _info(self, name: str, system: str) -> JumpHostInfo:
+        master = self._masters[name]
+        now = asyncio.get_running_loop().time()
+        return JumpHostInfo(
+            name=name,
+            system=system,
+            state=self._state(name),
+            connected=master.connected,
+            tunnels=sum(record.jump_host == name for record in self.endpoints.all()),
+            heartbeat_age_s=None if master.last_beat is None else round(now - master.last_beat, 3),
+        )
+
+    def _forward(self, record: Endpoint) -> Forward:
+        return Forward(self._settings.endpoint_host, record.local_port, record.host, record.port)
+
+    def _tunnel(self, record: Endpoint) -> Tunnel:
+        master = self._masters.get(record.jump_host)
+        return Tunnel(
+            lab_id=record.lab_id,
+            start_id=record.start_id,
+            system=record.system,
+            host=record.host,
+            port=record.port,
+            endpoint_host=self._settings.endpoint_host,
+            endpoint_port=record.local_port,
+            jump_host=record.jump_host,
+            connected=master is not None and master.connected,
+        )
+
+
+def check_target(system: System, host: str) -> None:
+    """Raise :class:`TargetRefused` unless labs of *system* may listen on *host*.
+
+    Addresses of loopback, link-local and other special networks need a network in ``lab_hosts`` that names them.
+    """
+    try:
+        address = ipaddress.ip_address(host)
+    except ValueError:
+        special = host.lower().rstrip(".").split(".")[-1] in {"localhost", "localdomain"}
+    else:
+        special = address.is_loopback or address.is_link_local or address.is_multicast or address.is_unspecified
+    narrow = [pattern for pattern in system.lab_hosts if pattern.rstrip("*") and not (special and "/" not in pattern)]
+    if not system.allows_host(host) or (special and not narrow):
+        raise TargetRefused(f"Labs of {system.label} may not listen on this host.", host=host[:100])
+
+
+def _target(record: Endpoint) -> tuple[str, str, int]:
+    return record.system, record.host, record.port

@@ -1,0 +1,145 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""A system with two login nodes (asyncssh) or real sshds, and a peer behind them that answers."""
+
+import asyncio
+import contextlib
+import os
+import shutil
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+
+from jupyter_jsc import names
+from jupyter_jsc.config.model import Configuration
+from jupyter_jsc.config.settings import TunnelMgrSettings
+from jupyter_jsc.demo import centre
+from jupyter_jsc.demo.login import LoginNode, generate_key
+from jupyter_jsc.tunnelmgr import masters
+from jupyter_jsc.tunnelmgr.tunnels import Tunnels
+from jupyter_jsc.wire import OpenTunnel
+
+SITE = centre.SITES["juwels"]
+NODES = [node.name for node in SITE.login_nodes]
+SSHD = shutil.which("sshd", path="/usr/sbin:/usr/bin:/usr/local/sbin")
+
+
+def configuration(ports: dict[str, int], host_keys: dict[str, str]) -> Configuration:
+    """The demo's configuration with one system, its jump hosts on these ports of loopback."""
+    system = SITE.system("http://127.0.0.1:1/X/rest/core", ports, host_keys)
+    tree = centre.portal("http://127.0.0.1:2", "http://127.0.0.1:3", "python3") | {"systems": {"juwels": system}}
+    return Configuration.model_validate(tree)
+
+
+class Keys:
+    """The client's key and one host key a node, as files."""
+
+    def __init__(self, folder: Path) -> None:
+        self.private: dict[str, bytes] = {}
+        self.public: dict[str, str] = {}
+        for name in ("client", *NODES):
+            self.private[name], self.public[name] = generate_key()
+        self.identity_file = folder / "client"
+        self.identity_file.touch(mode=0o600)
+        self.identity_file.write_bytes(self.private["client"])
+
+
+@pytest.fixture
+def keys(tmp_path: Path) -> Keys:
+    return Keys(tmp_path)
+
+
+@pytest.fixture
+async def answering() -> AsyncIterator[int]:
+    """A peer on the address of the first compute node that sends back what it gets; yields its port."""
+
+    async def echo(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        with contextlib.suppress(ConnectionError):
+            while data := await reader.read(1024):
+                writer.write(data)
+                await writer.drain()
+        writer.close()
+
+    server = await asyncio.start_server(echo, SITE.compute_nodes[0].address, 0)
+    async with server:
+        yield server.sockets[0].getsockname()[1]
+
+
+@pytest.fixture
+async def login_nodes(keys: Keys) -> AsyncIterator[dict[str, LoginNode]]:
+    """Two login nodes; a test may close one."""
+    resolve = {node.name: node.address for node in SITE.compute_nodes}
+    async with contextlib.AsyncExitStack() as stack:
+        yield {
+            node.name: await stack.enter_async_context(
+                LoginNode(
+                    node.address,
+                    0,
+                    host_key=keys.private[node.name],
+                    authorized_key=keys.public["client"],
+                    resolve=resolve,
+                )
+            )
+            for node in SITE.login_nodes
+        }
+
+
+@pytest.fixture
+def settings(tmp_path: Path, keys: Keys) -> TunnelMgrSettings:
+    first = 10000 + os.getpid() % 10000
+    callers = tmp_path / "callers.yaml"
+    callers.write_text("{}")
+    return TunnelMgrSettings(
+        port=1,
+        configuration=tmp_path,
+        callers_file=callers,
+        database=tmp_path / "tunnels.sqlite",
+        runtime_dir=tmp_path / "run",
+        identity_file=keys.identity_file,
+        first_port=first,
+        last_port=first + 200,
+    )
+
+
+@contextlib.asynccontextmanager
+async def running(made: Configuration, settings: TunnelMgrSettings) -> AsyncIterator[Tunnels]:
+    """TunnelMgr's tunnels, kept by their task; masters stay afterwards, as in a restart."""
+    tunnels = Tunnels(made, settings)
+    keeper = asyncio.create_task(tunnels.run())
+    try:
+        yield tunnels
+    finally:
+        keeper.cancel()
+        await asyncio.gather(keeper, return_exceptions=True)
+        await tunnels.release()
+
+
+@pytest.fixture
+def made(login_nodes: dict[str, LoginNode], keys: Keys) -> Configuration:
+    return configuration({name: node.port for name, node in login_nodes.items()}, keys.public)
+
+
+@pytest.fixture
+async def tunnels(made: Configuration, settings: TunnelMgrSettings) -> AsyncIterator[Tunnels]:
+    async with running(made, settings) as tunnels:
+        yield tunnels
+    await masters.terminate_all(settings.runtime_dir)
+
+
+def lab(server: str = "lab") -> str:
+    return names.lab_id("demo", "alice", server)
+
+
+def wanted(port: int, host: str = SITE.compute_nodes[0].name, start_id: str | None = None) -> OpenTunnel:
+    return OpenTunnel(start_id=start_id or names.new_start_id(), system="juwels", host=host, port=port)
+
+
+async def echoed(port: int, text: bytes = b"hello") -> bytes:
+    """What comes back through a local port."""
+    async with asyncio.timeout(10):
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        try:
+            writer.write(text)
+            return await reader.read(len(text))
+        finally:
+            writer.close()
