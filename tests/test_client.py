@@ -52,7 +52,7 @@ async def peer() -> AsyncIterator[Peer]:
 
 @pytest.fixture(autouse=True)
 def _no_pauses() -> AsyncIterator[None]:
-    with stamina.set_testing(True, attempts=3):
+    with stamina.set_testing(True, attempts=3, cap=True):
         yield
 
 
@@ -114,6 +114,83 @@ async def test_a_refusal_is_not_tried_again(peer: Peer, manager: client.ManagerC
     with pytest.raises(errors.SiteRefused, match="fewer nodes"):
         await manager.stop(LAB)
     assert len(peer.requests) == 1
+
+
+async def body_cut(request: web.Request) -> web.StreamResponse:
+    response = web.StreamResponse(headers={"Content-Length": "1000", "Content-Type": "application/json"})
+    await response.prepare(request)
+    await response.write(b'{"system": ')
+    assert request.transport
+    request.transport.close()
+    return response
+
+
+async def elsewhere(_request: web.Request) -> web.StreamResponse:
+    raise web.HTTPFound("/elsewhere")
+
+
+@pytest.mark.parametrize("handler", [body_cut, elsewhere, answer(404), answer(200, "")])
+async def test_what_stands_in_between_says_nothing_about_labs(
+    peer: Peer, manager: client.ManagerClient, handler: Handler
+) -> None:
+    """A proxy's redirect or 404 and a broken transfer are trouble, and no token follows a redirect."""
+    peer.answers = [handler]
+    with pytest.raises(errors.Unavailable):
+        await manager.systems()
+    assert {url for _method, url, _headers, _body in peer.requests} == {"/v1/systems"}
+
+
+async def test_nobody_listens(tmp_path: Path) -> None:
+    """A service that is not there is unavailable."""
+    (tmp_path / "token").write_text("hub-token")
+    async with client.TunnelClient("http://127.0.0.1:1", tmp_path / "token") as tunnels:
+        with pytest.raises(errors.Unavailable):
+            await tunnels.close(LAB.lab_id, LAB.start_id)
+
+
+@pytest.mark.parametrize("cls", [errors.Conflict, errors.NotFound, errors.HostKeyChanged, errors.CredentialRefused])
+async def test_a_problem_comes_out_as_its_class(
+    peer: Peer, manager: client.ManagerClient, cls: type[errors.JSCError]
+) -> None:
+    """Whatever the other side raised is raised here, with its facts."""
+    peer.answers = [answer(cls.status, json.dumps(cls("Sentence.", fact=1).problem()), "application/problem+json")]
+    with pytest.raises(cls, match="Sentence") as caught:
+        await manager.stop(LAB)
+    assert (caught.value.detail, len(peer.requests)) == ({"fact": 1}, 1)
+
+
+async def test_polls_and_logs_are_asked_once(peer: Peer, manager: client.ManagerClient) -> None:
+    """Whoever asks regularly needs no repetition in between."""
+    peer.answers = [answer(503)]
+    with pytest.raises(errors.Unavailable):
+        await manager.poll([LAB])
+    with pytest.raises(errors.Unavailable):
+        await manager.log(LAB)
+    assert len(peer.requests) == 2
+
+
+async def test_a_start_carries_its_secrets_in_the_body(peer: Peer, manager: client.ManagerClient) -> None:
+    """The masked values of a message are written out for the manager, and only there."""
+    peer.answers = [answer(200, '{"handle": {"url": "https://site/1"}, "new": 1}')]
+    lab = wire.StartLab.model_validate(
+        {
+            "lab_id": LAB.lab_id,
+            "start_id": LAB.start_id,
+            "hub": "demo",
+            "user": "alice",
+            "options": {"system": "juwels", "option": "lab"},
+            "env": {},
+            "secrets": {"JUPYTERHUB_API_TOKEN": "s3cr3t"},
+            "events_url": "http://hub/e",
+            "started_url": "http://hub/s",
+        }
+    )
+    started = await manager.start(lab, SecretStr("user-token"))
+    [(method, url, headers, body)] = peer.requests
+    assert started.handle.url == "https://site/1"
+    assert (method, url) == ("PUT", f"/v1/labs/{LAB.lab_id}/starts/{LAB.start_id}")
+    assert json.loads(body)["secrets"] == {"JUPYTERHUB_API_TOKEN": "s3cr3t"}
+    assert (headers[wire.CREDENTIAL_HEADER], b"user-token" in body) == ("user-token", False)
 
 
 async def test_credentials_travel_in_headers_only(peer: Peer, manager: client.ManagerClient) -> None:

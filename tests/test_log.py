@@ -16,6 +16,11 @@ from jupyter_jsc.log import mask_secrets
         {"url": "http://hub/callback?code=s3cr3t-value&state=1"},
         {"line": "refresh_token=s3cr3t-value"},
         {"text": "eyJhbGciOi.s3cr3t-value.s3cr3t-value"},
+        {"headers": {"Authorization": "Bearer s3cr3t-value", "Accept": "*"}},
+        {"bodies": [{"inner": {"api_token": "s3cr3t-value"}}, ("token=s3cr3t-value",)]},
+        {"answer": '{"id_token": "s3cr3t-value", "expires_in": 300}'},
+        {"form": "grant_type=password&client_secret=s3cr3t-value&password=s3cr3t-value"},
+        {"exception": "ValueError: {'refresh_token': 's3cr3t-value'}"},
     ],
     ids=lambda event: next(iter(event)),
 )
@@ -26,5 +31,5 @@ def test_a_secret_is_masked(event: dict[str, str]) -> None:
 
 def test_the_rest_of_a_line_stays() -> None:
     """A masked line can still be read."""
-    event = {"event": "started", "lab_id": "lab-x", "seconds": 3}
+    event = {"event": "started", "lab_id": "lab-x", "seconds": 3, "nodes": ["jwc01"], "detail": {"exit_code": 3}}
     assert mask_secrets(None, "info", dict(event)) == event

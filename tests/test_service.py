@@ -82,6 +82,31 @@ async def test_a_new_caller_is_known_at_once(http: httpx.AsyncClient, callers_fi
     assert (await http.get("/v1/refused", headers=service.bearer("another token"))).status_code == 422
 
 
+@pytest.mark.parametrize("content", ["demo: [", "- demo", "demo", "\x00", ""])
+async def test_a_broken_callers_file_changes_nothing(http: httpx.AsyncClient, callers_file: Path, content: str) -> None:
+    """A bad new version never replaces a good old one; a half-written file locks nobody out."""
+    assert (await http.get("/v1/refused")).status_code == 422
+    callers_file.write_text(content)
+    assert (await http.get("/v1/refused")).status_code == 422
+    callers_file.unlink()
+    assert (await http.get("/v1/refused")).status_code == 422
+
+
+@pytest.mark.parametrize("content", [None, "", "demo: ["])
+def test_without_a_callers_file_nobody_may_call(tmp_path: Path, content: str | None) -> None:
+    """A missing or unreadable file opens nothing."""
+    path = tmp_path / "callers.yaml"
+    if content is not None:
+        path.write_text(content)
+    with pytest.raises(errors.NotAuthenticated):
+        service.Callers(path).identify("Bearer right")
+
+
+async def test_a_caller_is_known_to_the_handler_by_name(callers_file: Path) -> None:
+    """The log and a handler can tell who calls."""
+    assert service.Callers(callers_file).identify("bearer right") == "demo"
+
+
 async def test_an_invalid_body_names_the_field_but_not_the_value(http: httpx.AsyncClient) -> None:
     """Messages may carry secrets; the answer never repeats them."""
     response = await http.put("/v1/labs", json={"host": "s3cr3t $(x)", "port": 8888})

@@ -133,13 +133,11 @@ def from_problem(document: Any, status: int) -> JSCError:
     A 404 that is not our problem comes from something in between: it never says that a lab is gone.
     """
     known = {cls.__name__: cls for cls in _tree(JSCError)}
-    if isinstance(document, dict) and document.get("type") in known:
-        detail = document.get("errors")
+    if isinstance(document, dict) and (cls := known.get(str(document.get("type")))):
         retry = document.get("retry_after_s")
-        return known[document["type"]](
-            str(document.get("detail", "")),
-            retry_after_s=retry if isinstance(retry, int | float) else None,
-            **(detail if isinstance(detail, dict) else {}),
-        )
+        error = cls(str(document.get("detail", "")), retry_after_s=retry if isinstance(retry, int | float) else None)
+        detail = document.get("errors")
+        error.detail = detail if isinstance(detail, dict) else {}
+        return error
     by_status = {cls.status: cls for cls in (InvalidRequest, NotAuthenticated, Forbidden, Conflict)}
     return by_status.get(status, Unavailable)(f"The service answered with HTTP status {status}.")

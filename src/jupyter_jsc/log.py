@@ -16,7 +16,8 @@ from structlog.typing import EventDict, WrappedLogger
 _SECRET_KEY = re.compile(r"token|secret|password|credential|authorization|cookie", re.IGNORECASE)
 _SECRET_TEXT = re.compile(
     r"(?i)\b(bearer|basic|token)\s+[A-Za-z0-9._~+/=-]{8,}"
-    r"|\b(?:access_token|refresh_token|api_token|code|_xsrf|token)=[^&\s\"']+"
+    r"|\b(?:code|_xsrf|code_verifier|assertion)=[^&\s\"']+"
+    r"|\b\w*(?:token|secret|password)[\"']?\s*[=:]\s*[\"']?[^&\s\"',}]+"
     r"|\beyJ[A-Za-z0-9_-]{5,}\.[A-Za-z0-9_-]+\.[A-Za-z0-9_-]*"
 )
 
@@ -24,11 +25,20 @@ _SECRET_TEXT = re.compile(
 def mask_secrets(_logger: WrappedLogger, _name: str, event: EventDict) -> EventDict:
     """Replace values of keys that sound secret, and credentials inside any text."""
     for key, value in event.items():
-        if key != "event" and _SECRET_KEY.search(key):
-            event[key] = "***"
-        elif isinstance(value, str):
-            event[key] = _SECRET_TEXT.sub("***", value)
+        event[key] = _masked("" if key == "event" else key, value)
     return event
+
+
+def _masked(key: str, value: Any) -> Any:
+    if _SECRET_KEY.search(key):
+        return "***"
+    if isinstance(value, str):
+        return _SECRET_TEXT.sub("***", value)
+    if isinstance(value, dict):
+        return {name: _masked(str(name), inner) for name, inner in value.items()}
+    if isinstance(value, list | tuple | set):
+        return [_masked("", inner) for inner in value]
+    return value
 
 
 def configure(service: str, *, debug: bool = False) -> None:

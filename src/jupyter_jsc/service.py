@@ -32,7 +32,10 @@ _OPEN = ("/health/live", "/health/ready", "/metrics")
 
 
 class Callers:
-    """The services that may call us, by the SHA-256 of their tokens; the file is read again when it changes."""
+    """The services that may call us, by the SHA-256 of their tokens; the file is read again when it changes.
+
+    A new version that cannot be read does not replace the last good one; without any, nobody may call.
+    """
 
     def __init__(self, path: Path) -> None:
         self._path = path
@@ -45,18 +48,21 @@ class Callers:
         if scheme.lower() != "bearer" or not token:
             raise errors.NotAuthenticated("This service needs a bearer token of a known caller.")
         digest = hashlib.sha256(token.encode()).hexdigest()
-        found = [name for name, known in self._table().items() if hmac.compare_digest(known, digest)]
+        found = [name for name, known in self._table().items() if hmac.compare_digest(known.encode(), digest.encode())]
         if not found:
             raise errors.NotAuthenticated("The bearer token is not known here.")
         return found[0]
 
     def _table(self) -> Mapping[str, str]:
-        stat = self._path.stat()
-        mark = (stat.st_mtime_ns, stat.st_size)
-        if mark != self._seen:
-            tree = yaml.safe_load(self._path.read_text("utf-8"))
-            self._by_name = {str(name): str(digest) for name, digest in (tree or {}).items()}
-            self._seen = mark
+        try:
+            stat = self._path.stat()
+            mark = (stat.st_mtime_ns, stat.st_size)
+            if mark != self._seen:
+                tree = yaml.safe_load(self._path.read_text("utf-8"))
+                self._by_name = {str(name): str(digest) for name, digest in dict(tree).items()}
+                self._seen = mark
+        except (OSError, ValueError, TypeError, yaml.YAMLError) as error:
+            log.warning("callers file cannot be read", path=str(self._path), error=type(error).__name__)
         return self._by_name
 
 
