@@ -87,7 +87,11 @@ class PortalUser:
 
     async def api(self, method: str, path: str, body: Any = None) -> Any:
         """Call ``/hub/api/<path>`` and return the JSON of the answer; :class:`Refused` on an error."""
-        headers = {"X-XSRFToken": self._xsrf(), "Referer": self.address + "hub/home"}
+        headers = {
+            "X-XSRFToken": self._xsrf(),
+            "Referer": self.address + "hub/home",
+            "Content-Type": "application/json",
+        }
         url = f"{self.address}hub/api/{path}"
         async with self.session.request(method, url, json=body, headers=headers) as response:
             text = await response.text()

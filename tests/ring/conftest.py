@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator
 from dataclasses import dataclass
 
 import pytest
+import pytest_asyncio
 
 from bench.portal import PortalUser
 from jupyter_jsc.demo import folder as demo_folder
@@ -69,7 +70,7 @@ class Ring:
         return self.folder.file(f"logs/{name}.log").read_text("utf-8", "replace")
 
 
-@pytest.fixture(scope="session")
+@pytest_asyncio.fixture(scope="session", loop_scope="session")
 async def ring(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Ring]:
     """The system, started once for all tests of this folder; a job waits half a second."""
     path = tmp_path_factory.mktemp("ring")
@@ -84,14 +85,14 @@ async def ring(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Ring]:
         await processes.end_all()
 
 
-@pytest.fixture
+@pytest_asyncio.fixture(loop_scope="session")
 async def alice(ring: Ring) -> AsyncIterator[PortalUser]:
     """A user with two systems and two projects, logged in; her labs are gone afterwards."""
     async with logged_in(ring, "alice") as user:
         yield user
 
 
-@pytest.fixture
+@pytest_asyncio.fixture(loop_scope="session")
 async def oscar(ring: Ring) -> AsyncIterator[PortalUser]:
     """The operator, logged in."""
     async with logged_in(ring, "oscar") as user:

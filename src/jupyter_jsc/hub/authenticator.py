@@ -79,20 +79,20 @@ class LabAuthenticator(GenericOAuthenticator):
 
     @property
     def portal(self) -> Portal:
-        """The portal; built at the first use, inside the hub's loop."""
+        """The portal; built at the first use."""
         if self._portal is None:
             hub: JupyterHub = self.parent
             settings = load.load_file(HubSettings, Path(self.settings_file))
             self._portal = Portal.from_settings(settings, database_url=hub.db_url)
-            self._portal.start()
         return self._portal
 
     def get_handlers(self, app: Any) -> list[tuple[str, type]]:
-        """Return our pages and API routes; JupyterHub puts them before its own."""
+        """Return our pages and API routes, before JupyterHub's own; the portal begins to supervise."""
         from jupyter_jsc.hub.handlers import API_HANDLERS
         from jupyter_jsc.hub.pages import PAGE_HANDLERS
         from jupyter_jsc.hub.stream import STREAM_HANDLERS
 
+        self.portal.start()
         login = [(r"/login", LoginPage)]
         return [*login, *super().get_handlers(app), *API_HANDLERS, *STREAM_HANDLERS, *PAGE_HANDLERS]
 

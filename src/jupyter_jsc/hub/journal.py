@@ -182,7 +182,10 @@ class Journal:
         return True
 
     async def add_event(self, start_id: str, sender: str, line: wire.Event) -> Event:
-        """Append a line to a start's history and show it to every watcher."""
+        """Append a line to a start's history and show it to every watcher; progress never steps back."""
+        before = self._starts.get(start_id)
+        if before is not None and before.last is not None and before.last.progress > line.progress:
+            line = line.model_copy(update={"progress": before.last.progress})
 
         def write(session: Session) -> tuple[Start, Event]:
             row = session.get_one(StartRow, start_id)

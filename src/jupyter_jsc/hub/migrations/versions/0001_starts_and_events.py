@@ -32,7 +32,7 @@ def upgrade() -> None:
     op.create_table(
         "jsc_events",
         sa.Column("id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), primary_key=True, autoincrement=True),
-        sa.Column("start_id", sa.ForeignKey("jsc_starts.start_id"), nullable=False, index=True),
+        sa.Column("start_id", sa.String(32), sa.ForeignKey("jsc_starts.start_id"), nullable=False, index=True),
         sa.Column("lab_id", sa.String(64), nullable=False),
         sa.Column("user", sa.String(255), nullable=False, index=True),
         sa.Column("server", sa.String(64), nullable=False),
