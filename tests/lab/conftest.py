@@ -41,11 +41,12 @@ class FakeHub:
         self.tokens.add(request.headers.get("Authorization"))
         kind = request.path.rpartition("/")[2]
         status = self.script[kind].pop(0) if self.script[kind] else 204
+        body = await request.json()
         if status == DROP:
             assert request.transport is not None
             request.transport.abort()
         async with self.arrived:
-            self.posts.append((kind, await request.json()))
+            self.posts.append((kind, body))
             self.arrived.notify_all()
         headers = {"Location": f"{self.url}/elsewhere"} if status in {302, 307} else {}
         return aiohttp.web.Response(status=status or 500, headers=headers)

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from bench.portal import PortalUser
-from tests.ring.conftest import LOGIN_NODE, PASSWORDS
+from tests.ring.system import LOGIN_NODE, PASSWORDS
 
 pytestmark = pytest.mark.ring
 

@@ -4,7 +4,7 @@
 import pytest
 
 from bench.portal import PortalUser, Refused
-from tests.ring.conftest import JUWELS
+from tests.ring.system import JUWELS
 
 pytestmark = [pytest.mark.ring, pytest.mark.asyncio(loop_scope="session")]
 

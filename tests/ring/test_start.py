@@ -10,7 +10,7 @@ import asyncio
 import pytest
 
 from bench.portal import PortalUser, Refused
-from tests.ring.conftest import JURECA, JUWELS, LOGIN_NODE, OSCAR, Ring
+from tests.ring.system import JURECA, JUWELS, LOGIN_NODE, OSCAR, Ring
 
 pytestmark = [pytest.mark.ring, pytest.mark.asyncio(loop_scope="session")]
 

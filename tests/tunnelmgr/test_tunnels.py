@@ -87,7 +87,7 @@ async def test_a_target_outside_the_system_is_refused(
 
 async def test_an_unknown_system_is_named(tunnels: Tunnels) -> None:
     """The caller reads which systems there are."""
-    with pytest.raises(InvalidRequest, match="juqueen.*juwels"):
+    with pytest.raises(InvalidRequest, match=r"juqueen.*juwels"):
         await tunnels.open(lab(), OpenTunnel(start_id=names.new_start_id(), system="juqueen", host="jwc01", port=8888))
 
 

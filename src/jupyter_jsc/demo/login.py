@@ -111,6 +111,7 @@ class _Server(asyncssh.SSHServer):
         self._node.connections += 1
 
     async def connection_requested(self, dest_host: str, dest_port: int, orig_host: str, orig_port: int) -> Any:
+        _ = orig_host, orig_port
         address = self._node.address_of(dest_host, dest_port)
         return await self._connection.forward_connection(address, dest_port)
 

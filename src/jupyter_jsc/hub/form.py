@@ -101,12 +101,13 @@ def _number(text: str) -> int | str:
 def complete(raw: Mapping[str, Any], tree: OptionTree) -> Completed:
     """Return *raw* with what is still possible kept and sensible values for the rest. The tree has a system."""
     changes: list[Change] = []
+    raw = {key: value if isinstance(value, str | Mapping) else _told(value) for key, value in raw.items()}
 
     def pick(field: str, allowed: Mapping[str, str], default: str, why: str) -> str:
         value = raw.get(field)
         if isinstance(value, str) and value in allowed:
             return value
-        if value not in (None, ""):
+        if value:
             label = field.capitalize()
             shown = allowed[default]
             changes.append(
@@ -128,18 +129,23 @@ def complete(raw: Mapping[str, Any], tree: OptionTree) -> Completed:
     return Completed({**chosen, "resources": numbers}, tuple(changes))
 
 
+def _told(value: object) -> str:
+    """Return a value that no form sends as text that can be compared and shown."""
+    return "" if value is None else str(value)
+
+
 def _pick_on(system: SystemChoice, pick: Callable[..., str], raw: Mapping[str, Any]) -> dict[str, str]:
     options = {key: option.label for key, option in system.options.items()}
     default = next((key for key, option in system.options.items() if option.default), next(iter(options)))
     option = pick("option", options, default, f"does not exist on {system.label}")
     accounts = {key: key for key in system.accounts}
     # The project that was chosen is worth more than the order of the accounts.
-    wanted = [key for key, projects in system.accounts.items() if raw.get("project") in projects]
+    wanted = [key for key, projects in system.accounts.items() if str(raw.get("project")) in projects]
     account = pick("account", accounts, next(iter(wanted or accounts)), f"is no account on {system.label}")
     projects = system.accounts[account]
     project = pick("project", {key: key for key in projects}, next(iter(projects)), f"is no project on {system.label}")
     opened = {key: _label(key, system.partitions[key]) for key in system.partitions if key in projects[project]}
-    known = raw.get("partition") in system.partitions
+    known = str(raw.get("partition")) in system.partitions
     why = f"is not open to project {project}" if known else f"is not there for you on {system.label}"
     partition = pick("partition", opened, next(iter(opened)), why)
     return {"option": option, "account": account, "project": project, "partition": partition}
@@ -193,7 +199,8 @@ def build(typed: Typed, tree: OptionTree, taken: Collection[str], *, submitted: 
     numbers = {key: raw["resources"][key] if key in kept else value for key, value in done.options["resources"].items()}
     shown = {**done.options, "resources": numbers}
     title = typed.title
-    suggested = _suggestion(system, done.options["partition"], taken)
+    partition = done.options["partition"]
+    suggested = fresh_title(f"{system.label} {_label(partition, system.partitions[partition])}", taken)
     if title == typed.suggested and not submitted:
         title = suggested
     said = {change.field: change.mistake for change in mistakes}
@@ -273,11 +280,11 @@ def _summary(chosen: Mapping[str, Any], tree: OptionTree) -> str:
     return f"{option} on {where}{f': {what}' if what else ''}{time}. {payer.capitalize()}."
 
 
-def _suggestion(system: SystemChoice, partition: str, taken: Collection[str]) -> str:
-    title = name = f"{system.label} {_label(partition, system.partitions[partition])}"[:50]
-    number = 2
+def fresh_title(name: str, taken: Collection[str]) -> str:
+    """Return *name*, with a number behind it if a lab has that title already."""
+    title, number = name[:50].strip(), 2
     while title in taken:
-        title = f"{name} {number}"
+        title = f"{name[:50].strip()} {number}"
         number += 1
     return title
 

@@ -30,6 +30,7 @@ from jupyter_jsc.hub.tables import EventRow, StartRow
 Result = TypeVar("Result")
 
 _WATCHER_EVENTS = 1000
+_PAGE = 200
 MIGRATIONS = Path(__file__).parent / "migrations"
 
 
@@ -103,6 +104,7 @@ class Journal:
         self._starts: dict[str, Start] = {}
         self._newest: dict[str, str] = {}
         self._watchers: dict[asyncio.Queue[Event | None], str] = {}
+        self._writing: set[asyncio.Task[Any]] = set()
 
     def open(self) -> None:
         """Bring the tables up to date and read what ``latest`` and ``open_starts`` need. Blocks; called once."""
@@ -148,7 +150,7 @@ class Journal:
             session.flush()
             return _start(row, None)
 
-        return self._remember(await self._write(write))
+        return await self._write(write, self._remember)
 
     async def update(self, start_id: str, **values: Any) -> Start:
         """Set columns of a start (``handle``, ``secret``, ``host``, ``port``, ``ends``, ``cleaned``)."""
@@ -159,9 +161,11 @@ class Journal:
                 setattr(row, name, value)
             return _start(row, None)
 
-        written = await self._write(write)
-        before = self._starts.get(start_id)
-        return self._remember(replace(written, last=before.last if before else None))
+        def note(written: Start) -> None:
+            before = self._starts.get(start_id)
+            self._remember(replace(written, last=before.last if before else None))
+
+        return await self._write(write, note)
 
     async def end(self, start_id: str, outcome: str, sender: str, final: wire.Event) -> bool:
         """Close a start with its final event; return False, changing nothing, if it has an outcome already."""
@@ -174,12 +178,7 @@ class Journal:
             line = _add_event(session, row, sender, final)
             return _start(row, line), _event(line)
 
-        written = await self._write(write)
-        if written is None:
-            return False
-        self._remember(written[0])
-        self._publish(written[1])
-        return True
+        return await self._write(write, self._show) is not None
 
     async def add_event(self, start_id: str, sender: str, line: wire.Event) -> Event:
         """Append a line to a start's history and show it to every watcher; progress never steps back."""
@@ -192,10 +191,7 @@ class Journal:
             added = _add_event(session, row, sender, line)
             return _start(row, added), _event(added)
 
-        start, written = await self._write(write)
-        self._remember(start)
-        self._publish(written)
-        return written
+        return (await self._write(write, self._show))[1]
 
     async def secret(self, start_id: str) -> bytes | None:
         """Return the encrypted token of the site for this start."""
@@ -224,10 +220,10 @@ class Journal:
         queue: asyncio.Queue[Event | None] = asyncio.Queue(_WATCHER_EVENTS)
         self._watchers[queue] = user
         try:
-            query = select(EventRow).where(EventRow.user == user, EventRow.id > after).order_by(EventRow.id)
-            for line in await self._write(lambda session: [_event(row) for row in session.scalars(query)]):
-                after = line.id
-                yield line
+            while page := await self._page(user, after):
+                for line in page:
+                    after = line.id
+                    yield line
             while queue in self._watchers or not queue.empty():
                 live = await queue.get()
                 if live is None or live.id > after:
@@ -235,22 +231,36 @@ class Journal:
         finally:
             self._watchers.pop(queue, None)
 
+    async def _page(self, user: str, after: int) -> list[Event]:
+        query = select(EventRow).where(EventRow.user == user, EventRow.id > after).order_by(EventRow.id).limit(_PAGE)
+        return await self._write(lambda session: [_event(row) for row in session.scalars(query)])
+
     def list_changed(self, user: str) -> None:
         """Tell the user's watchers that labs came, went or changed outside a start."""
         self._tell(user, None)
 
     async def forget(self, lab_id: str) -> None:
-        """Delete the history of a lab that its user deleted."""
+        """Delete the history of a lab that its user deleted; a start that is not cleaned up stays."""
+        over = select(StartRow.start_id).where(StartRow.lab_id == lab_id, StartRow.cleaned.is_(True))
 
-        def write(session: Session) -> None:
-            session.execute(delete(EventRow).where(EventRow.lab_id == lab_id))
-            session.execute(delete(StartRow).where(StartRow.lab_id == lab_id))
+        def write(session: Session) -> list[str]:
+            gone = list(session.scalars(over))
+            session.execute(delete(EventRow).where(EventRow.start_id.in_(gone)))
+            session.execute(delete(StartRow).where(StartRow.start_id.in_(gone)))
+            return gone
 
-        await self._write(write)
-        self._starts.pop(self._newest.pop(lab_id, ""), None)
+        def note(gone: list[str]) -> None:
+            for start_id in gone:
+                self._starts.pop(start_id, None)
+            if self._newest.get(lab_id) in gone:
+                del self._newest[lab_id]
 
-    def _publish(self, line: Event) -> None:
-        self._tell(line.user, line)
+        await self._write(write, note)
+
+    def _show(self, written: tuple[Start, Event] | None) -> None:
+        if written is not None:
+            self._remember(written[0])
+            self._tell(written[1].user, written[1])
 
     def _tell(self, user: str, line: Event | None) -> None:
         for queue in [queue for queue, watched in self._watchers.items() if watched == user]:
@@ -259,7 +269,7 @@ class Journal:
             except asyncio.QueueFull:
                 del self._watchers[queue]
 
-    def _remember(self, start: Start) -> Start:
+    def _remember(self, start: Start) -> None:
         self._starts[start.start_id] = start
         newest = self.latest(start.lab_id)
         if newest is None or newest.created <= start.created:
@@ -268,17 +278,30 @@ class Journal:
             self._newest[start.lab_id] = start.start_id
         elif start.cleaned:
             del self._starts[start.start_id]
-        return start
 
-    async def _write(self, work: Callable[[Session], Result]) -> Result:
+    async def _write(self, work: Callable[[Session], Result], note: Callable[[Result], None] | None = None) -> Result:
+        """Return what *work* returned, in one transaction; *note* takes it into memory.
+
+        What was begun is finished, and noted, also if the caller is cancelled meanwhile: memory never lags behind.
+        """
+
         def transaction() -> Result:
             with Session(self._engine, expire_on_commit=False) as session, session.begin():
                 return work(session)
 
-        try:
-            return await asyncio.shield(asyncio.get_running_loop().run_in_executor(self._thread, transaction))
-        except OperationalError as error:
-            raise Unavailable("The portal's database does not answer at the moment.") from error
+        async def whole() -> Result:
+            try:
+                result = await asyncio.get_running_loop().run_in_executor(self._thread, transaction)
+            except OperationalError as error:
+                raise Unavailable("The portal's database does not answer at the moment.") from error
+            if note is not None:
+                note(result)
+            return result
+
+        task = asyncio.ensure_future(whole())
+        self._writing.add(task)
+        task.add_done_callback(self._writing.discard)
+        return await asyncio.shield(task)
 
 
 def _add_event(session: Session, row: StartRow, sender: str, line: wire.Event) -> EventRow:

@@ -16,6 +16,9 @@ from jupyter_jsc.config.model import Configuration, Partition, PartitionKind, Re
 from jupyter_jsc.errors import InvalidRequest
 from jupyter_jsc.hub.accounts import Account
 
+_LONGEST_VALUE = 50
+"""So much of what was sent is repeated in a message."""
+
 
 @dataclass(frozen=True)
 class OptionChoice:
@@ -128,7 +131,8 @@ def _check_number(key: str, value: int | None, resource: Resource) -> None:
 
 def _refusal(field: str, value: object, allowed: str) -> InvalidRequest:
     shown = repr(value)
-    shown = shown if len(shown) <= 50 else shown[:49] + "…"
+    shown = shown if len(shown) <= _LONGEST_VALUE else shown[: _LONGEST_VALUE - 1] + "…"
+    field = field if len(field) <= _LONGEST_VALUE else field[: _LONGEST_VALUE - 1] + "…"
     return InvalidRequest(
         f"{field}: {shown} is not possible. Allowed: {allowed}.", field=field, value=shown, allowed=allowed
     )

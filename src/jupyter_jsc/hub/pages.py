@@ -15,7 +15,7 @@ from urllib.parse import quote
 
 from jupyterhub.handlers.base import BaseHandler
 from jupyterhub.spawner import SpawnException
-from tornado import web
+from tornado.web import HTTPError, StaticFileHandler, authenticated
 
 from jupyter_jsc import errors, names
 from jupyter_jsc.hub import form, labs, views
@@ -73,7 +73,7 @@ class PageHandler(BaseHandler):
         try:
             return labs.find_lab(self.current_user, server, self.portal, await self.tree())
         except errors.NotFound as error:
-            raise web.HTTPError(404) from error
+            raise HTTPError(404) from error
 
     async def show(self, page: str, fragment: str = "", **namespace: Any) -> None:
         """Answer *page*, or *fragment* if that is what was asked for."""
@@ -122,7 +122,7 @@ class PageHandler(BaseHandler):
 class LabsPage(PageHandler):
     """The list of the user's labs."""
 
-    @web.authenticated
+    @authenticated
     async def get(self) -> None:
         """Answer the list, or an invitation, or whom to ask for an account."""
         tree = await self.tree()
@@ -138,7 +138,7 @@ class LabsPage(PageHandler):
 class CardFragment(PageHandler):
     """One card of the list, for the script that keeps it up to date."""
 
-    @web.authenticated
+    @authenticated
     async def get(self, server: str) -> None:
         """Answer the card alone; without the script's header, the lab's page."""
         if not self.wants_fragment:
@@ -153,7 +153,7 @@ class CardFragment(PageHandler):
 class LabPage(PageHandler):
     """A lab opened up: how its start goes on, and earlier ones."""
 
-    @web.authenticated
+    @authenticated
     async def get(self, server: str) -> None:
         """Answer the page; ``start`` selects an earlier start, ``next`` where in the lab to go when it is ready."""
         await self.show_lab(server)
@@ -162,7 +162,7 @@ class LabPage(PageHandler):
 class LabActPage(PageHandler):
     """Start, stop, cancel and delete: what the buttons send."""
 
-    @web.authenticated
+    @authenticated
     async def post(self, server: str, act: str) -> None:
         """Do it, then show the lab, or the list; what is refused is said there."""
         lab = await self.lab(server)
@@ -174,7 +174,7 @@ class LabActPage(PageHandler):
             await self._refused(
                 server, 409, getattr(error, "jupyterhub_message", "") or "The lab could not be started."
             )
-        except web.HTTPError as error:
+        except HTTPError as error:
             message = _LEFT_OPEN if error.status_code == 403 else error.log_message or "This is not possible now."
             await self._refused(server, error.status_code, message)
         else:
@@ -227,7 +227,7 @@ async def start_lab(handler: "PageHandler", lab: labs.Lab) -> None:
 class FormPage(PageHandler):
     """The form for a new lab, or for one that is stopped."""
 
-    @web.authenticated
+    @authenticated
     async def get(self, server: str = "") -> None:
         """Answer the form with suggested or saved values; ``like`` names a lab to take them from."""
         tree = await self.tree()
@@ -241,15 +241,16 @@ class FormPage(PageHandler):
             await self.show_lab(server, "Stop the lab before you edit it.")
             return
         options = dict(lab.options) if lab else {}
-        shown = form.build(form.Typed(title=lab.title if lab and server else "", options=options), tree, self._titles())
+        title = "" if lab is None else lab.title if server else form.fresh_title(lab.title, self._titles())
+        shown = form.build(form.Typed(title=title, options=options), tree, self._titles())
         await self._answer(server, shown)
 
-    @web.authenticated
+    @authenticated
     async def post(self, server: str = "") -> None:
         """Complete, save, or save and start what was typed; mistakes are answered with the form as it was."""
         tree = await self.tree()
         if not tree.systems:
-            raise web.HTTPError(403)
+            raise HTTPError(403)
         typed = form.read({key: self.get_body_argument(key) for key in self.request.body_arguments})
         act = self.get_body_argument("action", "update")
         shown = form.build(typed, tree, self._titles(), submitted=act != "update")
@@ -263,7 +264,9 @@ class FormPage(PageHandler):
             lab = await self._save(server, typed, tree)
         except errors.InvalidRequest as error:
             field = str(error.detail.get("field", "title"))
-            await self._answer(server, form.with_mistake(shown, field, error.message), 400)
+            allowed = error.detail.get("allowed")
+            message = f"Name: {allowed}." if field == "title" and allowed else error.message
+            await self._answer(server, form.with_mistake(shown, field, message), 400)
         except errors.Conflict as error:
             await self._answer(server, form.with_mistake(shown, "title", error.message), 409)
         else:
@@ -284,7 +287,7 @@ class FormPage(PageHandler):
         """Raise :class:`errors.InvalidRequest` if JupyterHub would refuse one more lab, or its title."""
         try:
             await self._check_named_server_request(self.current_user, name, title or "-")
-        except web.HTTPError as error:
+        except HTTPError as error:
             message = error.log_message or "This title is not possible."
             raise errors.InvalidRequest(message.replace("named servers", "labs"), field="title") from error
 
@@ -294,7 +297,7 @@ class FormPage(PageHandler):
             return
         try:
             await start_lab(self, lab)
-        except (errors.JSCError, SpawnException, web.HTTPError) as error:
+        except (errors.JSCError, SpawnException, HTTPError) as error:
             message = getattr(error, "message", "") or getattr(error, "jupyterhub_message", "")
             self.set_status(409)
             await self.show_lab(lab.server, message or "The lab is saved, but it could not be started. Try again.")
@@ -320,7 +323,7 @@ class HelpPage(PageHandler):
 class SpawnRedirect(PageHandler):
     """JupyterHub's spawn and spawn-pending pages: the lab's own page says it better (V1, V2, V5)."""
 
-    @web.authenticated
+    @authenticated
     async def get(self, user_name: str = "", server: str = "") -> None:
         """Go to the lab's page, or into the lab if it runs; without a lab, to the list."""
         if not server or user_name != self.current_user.name:
@@ -343,7 +346,7 @@ def _deep_link(wanted: str, lab_url: str) -> str:
     return wanted if inside else lab_url
 
 
-class StaticFiles(web.StaticFileHandler):
+class StaticFiles(StaticFileHandler):
     """Our style sheet, scripts and icons. The version in the path is only there to change with each hub."""
 
     def initialize(self) -> None:

@@ -294,7 +294,7 @@ def _stopped(plain: Card, start: Start | None, now: datetime) -> Card:
     if start is None:
         return replace(plain, word="not started yet")
     outcome = start.outcome or "stopped"
-    text = start.last.text if start.last else ""
+    text = start.last.text if start.last and start.last.code in _FINAL else ""
     return replace(
         plain,
         state="failed" if outcome == "failed" else "stopped",

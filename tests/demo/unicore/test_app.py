@@ -32,7 +32,7 @@ async def test_job_with_pyunicore(client: Any, transport: uc.Transport) -> None:
         },
     )
     directory = await job.working_dir
-    assert "READY" == (await directory.properties)["resourceStatus"]
+    assert (await directory.properties)["resourceStatus"] == "READY"
     await transport.put(
         url=f"{directory.resource_url}/files/input",
         content=b"world",
@@ -41,13 +41,13 @@ async def test_job_with_pyunicore(client: Any, transport: uc.Transport) -> None:
     await transport.post(url=f"{job.resource_url}/actions/start", json={})
     found = await client.until_status(job.resource_url, "SUCCESSFUL")
     job.cache_time = 0
-    assert (uc.JobStatus.SUCCESSFUL, 0) == (await job.status, await job.exit_code)
-    assert ["x"] == found["tags"]
+    assert (await job.status, await job.exit_code) == (uc.JobStatus.SUCCESSFUL, 0)
+    assert found["tags"] == ["x"]
     listing = await directory.contents()
     assert "/stdout" in listing["content"]
-    assert "hello\nworld" == (await client.file(job.resource_url, "stdout")).text
+    assert (await client.file(job.resource_url, "stdout")).text == "hello\nworld"
     await job.delete()
-    assert 404 == (await client("GET", job.resource_url)).status
+    assert (await client("GET", job.resource_url)).status == 404
 
 
 async def test_expired_session_is_repeated_by_pyunicore(client: Any, transport: uc.Transport) -> None:
@@ -56,7 +56,7 @@ async def test_expired_session_is_repeated_by_pyunicore(client: Any, transport: 
     await transport.get(url=url)
     first = transport.last_session_id
     client.site.faults.expire_sessions()
-    assert "user" == (await transport.get(url=url))["client"]["role"]["selected"]
+    assert (await transport.get(url=url))["client"]["role"]["selected"] == "user"
     assert transport.last_session_id not in {None, first}
 
 
@@ -64,7 +64,7 @@ async def test_preferences_and_anonymous_with_pyunicore(client: Any, transport: 
     """Preferences choose the account; an unmapped user is told apart by the role."""
     transport.preferences = "uid:alice2,group:proj3"
     site = uc.Client(transport, client.site.settings.core)
-    assert ("alice2", "proj3") == ((info := (await site.access_info)["xlogin"])["UID"], info["group"])
+    assert ((info := (await site.access_info)["xlogin"])["UID"], info["group"]) == ("alice2", "proj3")
     nora = uc.Client(uc.Transport(OIDCToken("tok-nora"), client=transport._client), client.site.settings.core)
     with pytest.raises(AuthenticationFailedException):
         await nora.assert_authentication()
@@ -73,6 +73,6 @@ async def test_preferences_and_anonymous_with_pyunicore(client: Any, transport: 
 async def test_many_jobs_at_once(client: Any) -> None:
     """Thirty submissions at once give thirty jobs, each found by its tag."""
     urls = await asyncio.gather(*(client.submit(Tags=[f"t-{number}"]) for number in range(30)))
-    assert 30 == len(set(urls))
+    assert len(set(urls)) == 30
     for number, url in enumerate(urls):
         assert [url] == (await client.get(f"/jobs?tags=t-{number}"))["jobs"]

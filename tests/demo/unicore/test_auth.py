@@ -37,10 +37,10 @@ async def test_credentials(client: Any, header: str | None, status: int, role: s
     answer = await client.as_(None, **headers)("GET")
     assert status == answer.status
     if role is None:
-        assert (b"", None, None) == (answer.body, answer.headers.get("Content-Type"), answer.headers.get(SESSION))
+        assert (answer.body, answer.headers.get("Content-Type"), answer.headers.get(SESSION)) == (b"", None, None)
         return
     assert role == answer.json["client"]["role"]["selected"]
-    assert "28800000" == answer.headers[f"{SESSION}-Lifetime"]
+    assert answer.headers[f"{SESSION}-Lifetime"] == "28800000"
 
 
 async def test_anonymous_sees_empty_lists_and_submits_nothing(client: Any) -> None:
@@ -48,11 +48,11 @@ async def test_anonymous_sees_empty_lists_and_submits_nothing(client: Any) -> No
     url = await client.submit(Executable="date")
     for token in (None, "tok-nora"):
         nobody = client.as_(token)
-        assert [[], [], []] == [(await nobody.get(f"/{name}"))[name] for name in ("jobs", "sites", "storages")]
+        assert [(await nobody.get(f"/{name}"))[name] for name in ("jobs", "sites", "storages")] == [[], [], []]
         refused = await nobody("POST", "/jobs", json={})
-        assert (403, b"") == (refused.status, refused.body)
-        assert (403, b"") == ((await nobody("GET", url)).status, (await nobody("GET", url)).body)
-    assert 403 == (await client.as_("tok-bob")("GET", url)).status
+        assert (refused.status, refused.body) == (403, b"")
+        assert ((await nobody("GET", url)).status, (await nobody("GET", url)).body) == (403, b"")
+    assert (await client.as_("tok-bob")("GET", url)).status == 403
 
 
 async def test_session_beats_authorization_until_it_expires(client: Any) -> None:
@@ -63,16 +63,16 @@ async def test_session_beats_authorization_until_it_expires(client: Any) -> None
     assert ("UID=alice@example.org", session) == (answer.json["client"]["dn"], answer.headers[SESSION])
     client.site.faults.expire_sessions()
     answer = await client.as_("tok-alice", **{SESSION: session})("GET", "/jobs")
-    assert (432, b"") == (answer.status, answer.body)
-    assert 200 == (await client("GET")).status
+    assert (answer.status, answer.body) == (432, b"")
+    assert (await client("GET")).status == 200
 
 
 async def test_provider_down(client: Any) -> None:
     """New tokens are 403 while the provider is away; sessions go on."""
     session = (await client("GET")).headers[SESSION]
     client.site.settings.authenticator.broken = True
-    assert 403 == (await client("GET")).status
-    assert 200 == (await client.as_("tok-alice", **{SESSION: session})("GET")).status
+    assert (await client("GET")).status == 403
+    assert (await client.as_("tok-alice", **{SESSION: session})("GET")).status == 200
 
 
 @pytest.mark.parametrize(
@@ -95,17 +95,17 @@ async def test_preferences(client: Any, preferences: str, status: int, uid: str 
     if status == 200:
         xlogin = answer.json["client"]["xlogin"]
         assert (uid, group) == (xlogin["UID"], xlogin.get("group"))
-        assert ["alice1", "alice2"] == xlogin["availableUIDs"]
+        assert xlogin["availableUIDs"] == ["alice1", "alice2"]
     elif status == 403:
-        assert b"" == answer.body
+        assert answer.body == b""
 
 
 async def test_preferences_reach_the_job(client: Any) -> None:
     """The chosen account runs the job, the chosen group pays for it."""
     chosen = client.as_("tok-alice", **{"Authorization": "Bearer tok-alice", PREFERENCES: "uid:alice1,group:proj2"})
     url = await chosen.submit(Executable="echo $USER; sleep 600")
-    assert "alice1\n" == await client.until_file(url, "stdout")
-    assert "proj2" == (await client.get(f"{url}/details"))["Account"]
+    assert await client.until_file(url, "stdout") == "alice1\n"
+    assert (await client.get(f"{url}/details"))["Account"] == "proj2"
 
 
 ENTRIES = ["a1,demo,p1,x@y", "a1,demo,p2,x@y", "a1,other,p9,x@y", "a2, demo ,p1", "a3,demo", "junk", ",demo,p1,x"]
@@ -158,7 +158,7 @@ async def test_good_token_is_remembered_bad_one_is_not(provider: tuple[Provider,
     asked, authenticator = provider
     expected = Identity("UID=u@x.org", {"a1": ("p1",)})
     assert [expected] * 5 == [await authenticator("good") for _ in range(5)]
-    assert [None] * 5 == [await authenticator("bad") for _ in range(5)]
+    assert [await authenticator("bad") for _ in range(5)] == [None] * 5
     assert ["Bearer good", *["Bearer bad"] * 5] == asked.calls
     asked.down = True
     assert expected == await authenticator("good")

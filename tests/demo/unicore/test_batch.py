@@ -50,12 +50,12 @@ async def test_queue_delay_then_nodes(batch: BatchSystem, tmp_path: Path) -> Non
     assert {job_id: "PENDING"} == batch.queue()
     waiting = batch.describe(job_id)
     assert waiting is not None
-    assert ("Priority", "Unknown") == (waiting["Reason"], waiting["EndTime"])
-    assert "Unknown" != waiting["StartTime"]
+    assert (waiting["Reason"], waiting["EndTime"]) == ("Priority", "Unknown")
+    assert waiting["StartTime"] != "Unknown"
     found = await until(batch, job_id, JobState="COMPLETED")
-    assert ("n[1-2]", "n1", "0:0") == (found["NodeList"], found["BatchHost"], found["ExitCode"])
+    assert (found["NodeList"], found["BatchHost"], found["ExitCode"]) == ("n[1-2]", "n1", "0:0")
     assert f"{job_id} n[1-2] n1\n" == (tmp_path / "out").read_text()
-    assert {} == batch.queue()
+    assert batch.queue() == {}
 
 
 async def test_first_come_first_served(batch: BatchSystem, tmp_path: Path) -> None:
@@ -68,10 +68,10 @@ async def test_first_come_first_served(batch: BatchSystem, tmp_path: Path) -> No
     impossible = batch.submit(request(tmp_path, "true", nodes=4))
     await until(batch, impossible, Reason="PartitionNodeLimit")
     await until(batch, small, Reason="Priority")
-    assert ["n3"] == [node.name for node in batch.free_nodes()]
+    assert [node.name for node in batch.free_nodes()] == ["n3"]
     batch.cancel(big)
     await until(batch, big, JobState="CANCELLED", NodeList="")
-    assert "n3" == (await until(batch, small, JobState="RUNNING"))["NodeList"]
+    assert (await until(batch, small, JobState="RUNNING"))["NodeList"] == "n3"
 
 
 async def test_cancel_escalates(batch: BatchSystem, tmp_path: Path) -> None:
@@ -83,8 +83,8 @@ async def test_cancel_escalates(batch: BatchSystem, tmp_path: Path) -> None:
     batch.cancel(job_id)
     assert {job_id: "COMPLETING"} == batch.queue()
     await batch.wait(job_id)
-    assert "CANCELLED" == (batch.describe(job_id) or {})["JobState"]
-    assert 1 == (tmp_path / "err").read_text().count(f"*** JOB {job_id} ON n1 CANCELLED AT ")
+    assert (batch.describe(job_id) or {})["JobState"] == "CANCELLED"
+    assert (tmp_path / "err").read_text().count(f"*** JOB {job_id} ON n1 CANCELLED AT ") == 1
 
 
 async def test_cancel_while_waiting(batch: BatchSystem, tmp_path: Path) -> None:
@@ -92,7 +92,7 @@ async def test_cancel_while_waiting(batch: BatchSystem, tmp_path: Path) -> None:
     job_id = batch.submit(request(tmp_path, "true"))
     batch.cancel(job_id)
     await batch.wait(job_id)
-    assert "CANCELLED" == (batch.describe(job_id) or {})["JobState"]
+    assert (batch.describe(job_id) or {})["JobState"] == "CANCELLED"
     assert not (tmp_path / "out").exists()
 
 
@@ -100,9 +100,9 @@ async def test_time_limit_and_failure(batch: BatchSystem, tmp_path: Path) -> Non
     """A job past its time is TIMEOUT, one that fails by itself FAILED with its code; an odd name is replaced."""
     late = batch.submit(request(tmp_path, "sleep 600", runtime_s=0))
     failed = batch.submit(request(tmp_path, "exit 3", name="my-job"))
-    assert "TimeLimit" == (await until(batch, late, JobState="TIMEOUT"))["Reason"]
+    assert (await until(batch, late, JobState="TIMEOUT"))["Reason"] == "TimeLimit"
     found = await until(batch, failed, JobState="FAILED")
-    assert ("NonZeroExitCode", "3:0", "UNICORE_job") == (found["Reason"], found["ExitCode"], found["JobName"])
+    assert (found["Reason"], found["ExitCode"], found["JobName"]) == ("NonZeroExitCode", "3:0", "UNICORE_job")
 
 
 async def test_forget(batch: BatchSystem, tmp_path: Path) -> None:

@@ -61,14 +61,14 @@ def test_plan() -> None:
             "Frob": 1,
         }
     )
-    assert ("run a b $HOME", {"A": "b=c"}, False, 0o077, True, "UNICORE_Job") == (
+    assert (
         plan.command,
         plan.environment,
         plan.batch,
         plan.umask,
         plan.ignore_exit_code,
         plan.name,
-    )
+    ) == ("run a b $HOME", {"A": "b=c"}, False, 0o077, True, "UNICORE_Job")
     assert (Import("x", "1\n2"), Import("y", "3", "rw-------")) == plan.imports
 
 
@@ -125,7 +125,7 @@ def test_allocation_rejected(resources: dict[str, Any], message: str) -> None:
 def test_batch_system_refuses() -> None:
     """A foreign project or a reservation is for sbatch to refuse; the caller's group is the default project."""
     assert "Invalid account" in description.allocation({"Project": "x"}, PARTITIONS, ("p1",), None).refused
-    assert "p1" == description.allocation({}, PARTITIONS, ("p1",), "p1").project
+    assert description.allocation({}, PARTITIONS, ("p1",), "p1").project == "p1"
     assert description.allocation({"Resources": {"Reservation": "r"}}, PARTITIONS, (), None).refused
 
 

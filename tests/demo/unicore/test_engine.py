@@ -42,7 +42,7 @@ async def test_run_to_success(client: Any, kind: str) -> None:
     )
     job = await client.until_status(url, "SUCCESSFUL", "FAILED")
     assert ("SUCCESSFUL", "0", kind) == (job["status"], job["exitCode"], job["jobType"])
-    assert "a b|me|and\n" == (await client.file(url, "stdout")).text
+    assert (await client.file(url, "stdout")).text == "a b|me|and\n"
     assert "home/alice1 alice1 /usr/local/bin" in (await client.file(url, "stderr")).text
     assert any("Command is: #!/bin/bash" in line for line in job["log"])
 
@@ -59,7 +59,7 @@ async def test_states_step_back_and_are_notified_in_order(client: Any, receiver:
     await receiver.until(6)
     assert states[:6] == [note.body["status"] for note in receiver.notes]
     assert {url} == {note.body["href"] for note in receiver.notes}
-    assert "READY" == next(line for line in job["log"] if "Status set" in line and "STAGINGIN" not in line)[-6:-1]
+    assert next(line for line in job["log"] if "Status set" in line and "STAGINGIN" not in line)[-6:-1] == "READY"
 
 
 async def test_nothing_is_known_before_processing(make_site: Any) -> None:
@@ -67,12 +67,16 @@ async def test_nothing_is_known_before_processing(make_site: Any) -> None:
     async with make_site(step_s=60.0) as client:
         url = await client.submit(Executable="date", Name="mine", Tags=["one"])
         job = await client.get(url)
-        assert ("READY", "n/a", "N/A", "N/A", "N/A") == tuple(
-            job[key] for key in ("status", "jobType", "name", "queue", "batchSystemID")
+        assert tuple(job[key] for key in ("status", "jobType", "name", "queue", "batchSystemID")) == (
+            "READY",
+            "n/a",
+            "N/A",
+            "N/A",
+            "N/A",
         )
         assert "exitCode" not in job
         storage = await client.get(url.replace("/jobs/", "/storages/") + "-uspace")
-        assert "INITIALIZING" == storage["resourceStatus"]
+        assert storage["resourceStatus"] == "INITIALIZING"
         assert [url] == (await client.get("/jobs?tags=one"))["jobs"]
 
 
@@ -81,17 +85,17 @@ async def test_empty_job(client: Any) -> None:
     url = await client.submit(Imports={"deep/file": {"Data": 5}})
     job = await client.until_status(url, "SUCCESSFUL")
     assert "exitCode" not in job
-    assert "5" == (await client.file(url, "deep/file")).text
+    assert (await client.file(url, "deep/file")).text == "5"
 
 
 async def test_program_fails(client: Any) -> None:
     """A non-zero exit code fails the job, with the code as text."""
     url = await client.submit(Executable="(exit 3)", **LOGIN)
     job = await client.until_status(url, "FAILED")
-    assert "3" == job["exitCode"]
+    assert job["exitCode"] == "3"
     assert job["statusMessage"].startswith("User application exited with non-zero exit code: <3>. More information")
     ignored = await client.submit(Executable="(exit 3)", IgnoreNonZeroExitCode=True, **LOGIN)
-    assert "3" == (await client.until_status(ignored, "SUCCESSFUL"))["exitCode"]
+    assert (await client.until_status(ignored, "SUCCESSFUL"))["exitCode"] == "3"
 
 
 REJECTIONS = [
@@ -111,7 +115,7 @@ async def test_rejected(client: Any, change: dict[str, Any], message: str, queue
     """What is wrong with a description shows after the 201, as FAILED with the server's words."""
     url = await client.submit(**({"Executable": "date"} | change))
     job = await client.until_status(url, "FAILED", "SUCCESSFUL")
-    assert "FAILED" == job["status"]
+    assert job["status"] == "FAILED"
     assert message.removesuffix(":") in job["statusMessage"]
     assert (queue, "N/A") == (job["queue"], job["batchSystemID"])
 
@@ -122,13 +126,13 @@ async def test_wait_for_client(client: Any) -> None:
     storage = url.replace("/jobs/", "/storages/") + "-uspace"
     await client.until(storage, lambda found: found["resourceStatus"] == "READY")
     binary = {"Content-Type": "application/octet-stream"}
-    assert 204 == (await client("PUT", f"{storage}/files/input", data=b"hello", headers=binary)).status
-    assert 204 == (await client("POST", f"{url}/actions/start", json={})).status
+    assert (await client("PUT", f"{storage}/files/input", data=b"hello", headers=binary)).status == 204
+    assert (await client("POST", f"{url}/actions/start", json={})).status == 204
     await client.until_status(url, "SUCCESSFUL")
-    assert "hello" == (await client.file(url, "stdout")).text
+    assert (await client.file(url, "stdout")).text == "hello"
     waiting = await client.submit(Executable="date", haveClientStageIn=True)
-    assert 204 == (await client("POST", f"{waiting}/actions/abort", json={})).status
-    assert "Job aborted." == (await client.until_status(waiting, "FAILED"))["statusMessage"]
+    assert (await client("POST", f"{waiting}/actions/abort", json={})).status == 204
+    assert (await client.until_status(waiting, "FAILED"))["statusMessage"] == "Job aborted."
 
 
 @pytest.mark.parametrize("kind", ["BATCH", "ON_LOGIN_NODE"])
@@ -136,12 +140,12 @@ async def test_abort_ends_the_process(client: Any, kind: str) -> None:
     """After abort the job is FAILED "Job aborted." at once and its processes end."""
     url = await client.submit(**SLEEPER, **{"Job type": kind})
     pid = await pid_of(client, url)
-    assert 204 == (await client("POST", f"{url}/actions/abort", json={})).status
+    assert (await client("POST", f"{url}/actions/abort", json={})).status == 204
     job = await client.get(url)
-    assert ("FAILED", "Job aborted.") == (job["status"], job["statusMessage"])
+    assert (job["status"], job["statusMessage"]) == ("FAILED", "Job aborted.")
     assert "exitCode" not in job
     await until_dead(pid)
-    assert 204 == (await client("POST", f"{url}/actions/abort", json={})).status
+    assert (await client("POST", f"{url}/actions/abort", json={})).status == 204
 
 
 async def test_abort_lies_without_tsi(client: Any) -> None:
@@ -149,11 +153,11 @@ async def test_abort_lies_without_tsi(client: Any) -> None:
     url = await client.submit(**SLEEPER, **LOGIN)
     pid = await pid_of(client, url)
     client.site.faults.tsi_down = True
-    assert 204 == (await client("POST", f"{url}/actions/abort", json={})).status
+    assert (await client("POST", f"{url}/actions/abort", json={})).status == 204
     job = await client.get(url)
-    assert ("FAILED", "Job aborted.") == (job["status"], job["statusMessage"])
+    assert (job["status"], job["statusMessage"]) == ("FAILED", "Job aborted.")
     assert any("Could not abort action on BSS" in line for line in job["log"])
-    assert 204 == (await client("DELETE", url)).status
+    assert (await client("DELETE", url)).status == 204
     assert alive(pid)
 
 
@@ -164,7 +168,7 @@ async def test_tsi_down_fails_new_jobs(client: Any) -> None:
     job = await client.until_status(url, "FAILED")
     assert job["statusMessage"].startswith("Processing failed: eu.unicore.xnjs.tsi.TSIUnavailableException")
     storage = await client.get(url.replace("/jobs/", "/storages/") + "-uspace")
-    assert "ERROR" == storage["resourceStatus"]
+    assert storage["resourceStatus"] == "ERROR"
 
 
 async def test_account_without_user_on_the_system(client: Any) -> None:
@@ -179,10 +183,10 @@ async def test_delete_removes_job_process_and_directory(client: Any) -> None:
     url = await client.submit(**SLEEPER)
     pid = await pid_of(client, url)
     directory = Path((await client.get(url.replace("/jobs/", "/storages/") + "-uspace"))["mountPoint"])
-    assert 204 == (await client("DELETE", url)).status
+    assert (await client("DELETE", url)).status == 204
     answer = await client("GET", url)
-    assert (404, b"", None) == (answer.status, answer.body, answer.headers.get("Content-Type"))
-    assert 404 == (await client("DELETE", url)).status
+    assert (answer.status, answer.body, answer.headers.get("Content-Type")) == (404, b"", None)
+    assert (await client("DELETE", url)).status == 404
     await until_dead(pid)
     while directory.exists():
         await asyncio.sleep(0.02)
@@ -193,9 +197,9 @@ async def test_restart_keeps_stale_fields(client: Any) -> None:
     script = "if [ -e again ]; then sleep 600; else touch again; (exit 4); fi"
     url = await client.submit(Executable=script, **LOGIN)
     await client.until_status(url, "FAILED")
-    assert 204 == (await client("POST", f"{url}/actions/restart", json={})).status
+    assert (await client("POST", f"{url}/actions/restart", json={})).status == 204
     job = await client.until_status(url, "RUNNING")
-    assert "4" == job["exitCode"]
+    assert job["exitCode"] == "4"
     assert "non-zero exit code" in job["statusMessage"]
 
 
@@ -207,7 +211,7 @@ async def test_abnormal_end_shows_after_grace(make_site: Callable[..., Any]) -> 
         job = await client.until_status(url, "RUNNING")
         client.site.batch.cancel(int(job["batchSystemID"]))
         await client.until(f"{url}/details", lambda found: found["JobState"] == "CANCELLED")
-        assert "RUNNING" == (await client.get(url))["status"]
+        assert (await client.get(url))["status"] == "RUNNING"
         stderr = (await client.file(url, "stderr")).text
         assert f"slurmstepd-dc01: error: *** JOB {job['batchSystemID']} ON dc01 CANCELLED AT " in stderr
         job = await client.until_status(url, "FAILED")
@@ -220,9 +224,9 @@ async def test_time_limit(client: Any) -> None:
     url = await client.submit(**SLEEPER, Resources={"Runtime": 1})
     pid = await pid_of(client, url)
     details = await client.until(f"{url}/details?fields=JobState,Reason", lambda found: found["JobState"] == "TIMEOUT")
-    assert {"JobState": "TIMEOUT", "Reason": "TimeLimit"} == details
+    assert details == {"JobState": "TIMEOUT", "Reason": "TimeLimit"}
     assert "DUE TO TIME LIMIT ***" in (await client.file(url, "stderr")).text
-    assert "RUNNING" == (await client.get(url))["status"]
+    assert (await client.get(url))["status"] == "RUNNING"
     assert not alive(pid)
 
 
@@ -238,7 +242,7 @@ async def test_controller_down(client: Any) -> None:
     """With the batch controller down submissions wait in QUEUED and go on later."""
     client.site.faults.controller_down = True
     url = await client.submit(Executable="date")
-    assert "N/A" == (await client.until_status(url, "QUEUED"))["batchSystemID"]
+    assert (await client.until_status(url, "QUEUED"))["batchSystemID"] == "N/A"
     client.site.faults.controller_down = False
     await client.until_status(url, "SUCCESSFUL")
 
@@ -248,9 +252,9 @@ async def test_termination_time(client: Any) -> None:
     url = await client.submit(**SLEEPER)
     pid = await pid_of(client, url)
     change = {"terminationTime": "2020-01-01T00:00:00+0000"}
-    assert {"terminationTime": "OK"} == (await client("PUT", url, json=change)).json
+    assert (await client("PUT", url, json=change)).json == {"terminationTime": "OK"}
     await until_dead(pid)
-    assert 404 == (await client("GET", url)).status
+    assert (await client("GET", url)).status == 404
 
 
 async def test_end_of_the_site_ends_all_jobs(make_site: Callable[..., Any]) -> None:
@@ -263,4 +267,4 @@ async def test_end_of_the_site_ends_all_jobs(make_site: Callable[..., Any]) -> N
         for kind in ("BATCH", "ON_LOGIN_NODE"):
             url = await client.submit(Executable=stubborn, **{"Job type": kind})
             pids += [await pid_of(client, url), int(await client.until_file(url, "inner", "\n"))]
-    assert [] == [pid for pid in pids if alive(pid)]
+    assert [pid for pid in pids if alive(pid)] == []

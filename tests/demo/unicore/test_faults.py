@@ -27,7 +27,7 @@ async def test_switch(client: Any, switch: str, value: Any, status: int, kind: s
     assert status == answer.status
     assert kind == (answer.headers.get("Content-Type") or "").partition(";")[0] or kind is None
     if kind is None:
-        assert (b"", None) == (answer.body, answer.headers.get("Content-Type"))
+        assert (answer.body, answer.headers.get("Content-Type")) == (b"", None)
     setattr(client.site.faults, switch, False if value is True else None)
     assert "client" in await client.get("")
 
@@ -52,7 +52,7 @@ async def test_lost_answer(client: Any) -> None:
     client.site.faults.lose_submit_answer = True
     with pytest.raises(aiohttp.ClientPayloadError):
         await client.submit(Executable="date", Tags=["mine"])
-    assert 1 == len((await client.get("/jobs?tags=mine"))["jobs"])
+    assert len((await client.get("/jobs?tags=mine"))["jobs"]) == 1
 
 
 async def test_delay(client: Any) -> None:
@@ -65,15 +65,15 @@ async def test_delay(client: Any) -> None:
 async def test_unmapped(client: Any) -> None:
     """Everybody is anonymous with 200, and can submit nothing."""
     client.site.faults.unmapped = True
-    assert "anonymous" == (await client.get(""))["client"]["role"]["selected"]
-    assert 403 == (await client("POST", "/jobs", json={})).status
+    assert (await client.get(""))["client"]["role"]["selected"] == "anonymous"
+    assert (await client("POST", "/jobs", json={})).status == 403
 
 
 async def test_start_takes_a_while(make_site: Any) -> None:
     """For some time after a start every URL is 404 with HTML, unlike a job that is not there."""
     async with make_site(startup_404_s=0.2) as client:
         answer = await client("GET", "/jobs/abc")
-        assert (404, b"<html><body>No service was found.</body></html>") == (answer.status, answer.body)
+        assert (answer.status, answer.body) == (404, b"<html><body>No service was found.</body></html>")
         while (await client("GET")).status == 404:
             pass
-        assert b"" == (await client("GET", "/jobs/abc")).body
+        assert (await client("GET", "/jobs/abc")).body == b""

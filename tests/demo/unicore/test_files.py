@@ -1,7 +1,6 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """Storages and files: dispatch by Accept, ranges, who sees what."""
 
-from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
@@ -11,7 +10,7 @@ JSON = {"Content-Type": "application/json"}
 
 
 @pytest.fixture
-async def storage(client: Any) -> AsyncIterator[str]:
+async def storage(client: Any) -> str:
     """The storage of a finished job of alice1 with some files."""
     imports = [
         {"To": "ten", "Data": "0123456789"},
@@ -20,7 +19,7 @@ async def storage(client: Any) -> AsyncIterator[str]:
     ]
     url = await client.submit(Imports=imports, Umask="077")
     await client.until_status(url, "SUCCESSFUL")
-    yield url.replace("/jobs/", "/storages/") + "-uspace"
+    return url.replace("/jobs/", "/storages/") + "-uspace"
 
 
 @pytest.mark.parametrize(
@@ -44,7 +43,7 @@ async def test_ranges(client: Any, storage: str, wanted: str | None, status: int
     assert status == answer.status
     assert "Content-Range" not in answer.headers
     if body is None:
-        assert 416 == answer.json["status"]
+        assert answer.json["status"] == 416
     else:
         assert body == answer.body
 
@@ -52,38 +51,38 @@ async def test_ranges(client: Any, storage: str, wanted: str | None, status: int
 async def test_properties_and_listing(client: Any, storage: str) -> None:
     """JSON for those who ask for it, HTML for those who do not say; a directory has no bytes."""
     listing = await client.get(f"{storage}/files")
-    assert ["/absolute", "/sub/", "/ten"] == sorted(listing["content"])
-    assert (True, False, 10) == (
+    assert sorted(listing["content"]) == ["/absolute", "/sub/", "/ten"]
+    assert (
         listing["content"]["/sub/"]["isDirectory"],
         listing["content"]["/ten"]["isDirectory"],
         listing["content"]["/ten"]["size"],
-    )
+    ) == (True, False, 10)
     assert "next" in listing["_links"]
-    assert "rwx------" == listing["permissions"]
-    assert "rw-r-----" == (await client.get(f"{storage}/files/ten"))["permissions"]
-    assert "rw-------" == (await client.get(f"{storage}/files/sub/secret"))["permissions"]
+    assert listing["permissions"] == "rwx------"
+    assert (await client.get(f"{storage}/files/ten"))["permissions"] == "rw-r-----"
+    assert (await client.get(f"{storage}/files/sub/secret"))["permissions"] == "rw-------"
     answer = await client("GET", f"{storage}/files/ten", headers={"Accept": "*/*"})
     assert answer.headers["Content-Type"].startswith("text/html")
-    assert 406 == (await client("GET", f"{storage}/files/sub", headers=BYTES)).status
+    assert (await client("GET", f"{storage}/files/sub", headers=BYTES)).status == 406
     missing = await client("GET", f"{storage}/files/nope", headers=BYTES)
-    assert (404, b"") == (missing.status, missing.body)
+    assert (missing.status, missing.body) == (404, b"")
 
 
 async def test_write_rename_copy_remove(client: Any, storage: str) -> None:
     """Files come with their parents, change permissions, move and go; a missing one cannot be deleted."""
     binary = {"Content-Type": "application/octet-stream"}
-    assert 204 == (await client("PUT", f"{storage}/files/new/file", data=b"1", headers=binary)).status
+    assert (await client("PUT", f"{storage}/files/new/file", data=b"1", headers=binary)).status == 204
     permissions = await client("PUT", f"{storage}/files/new/file", data=b'{"permissions":"rwx------"}', headers=JSON)
-    assert {"permissions": "OK"} == permissions.json
-    assert "rwx------" == (await client.get(f"{storage}/files/new/file"))["permissions"]
-    assert 201 == (await client("POST", f"{storage}/files/made", json={})).status
+    assert permissions.json == {"permissions": "OK"}
+    assert (await client.get(f"{storage}/files/new/file"))["permissions"] == "rwx------"
+    assert (await client("POST", f"{storage}/files/made", json={})).status == 201
     for action, to in (("copy", "made/copy"), ("rename", "made/moved")):
         answer = await client("POST", f"{storage}/actions/{action}", json={"from": "new/file", "to": to})
-        assert 204 == answer.status
-    assert ["/made/copy", "/made/moved"] == sorted((await client.get(f"{storage}/files/made"))["content"])
-    assert 400 == (await client("POST", f"{storage}/actions/copy", json={"from": "x"})).status
-    assert 404 == (await client("POST", f"{storage}/actions/fly", json={})).status
-    assert 204 == (await client("DELETE", f"{storage}/files/made")).status
+        assert answer.status == 204
+    assert sorted((await client.get(f"{storage}/files/made"))["content"]) == ["/made/copy", "/made/moved"]
+    assert (await client("POST", f"{storage}/actions/copy", json={"from": "x"})).status == 400
+    assert (await client("POST", f"{storage}/actions/fly", json={})).status == 404
+    assert (await client("DELETE", f"{storage}/files/made")).status == 204
     assert "Cannot delete" in (await client("DELETE", f"{storage}/files/made")).json["errorMessage"]
 
 
@@ -92,26 +91,26 @@ async def test_nothing_outside(client: Any, storage: str) -> None:
     job = client.site.engine.jobs[storage.rpartition("/")[2].removesuffix("-uspace")]
     (job.directory / "link").symlink_to("/etc")
     for name in ("%2e%2e/%2e%2e/server.pem", "link/passwd"):
-        assert 404 == (await client("GET", f"{storage}/files/{name}", headers=BYTES)).status
+        assert (await client("GET", f"{storage}/files/{name}", headers=BYTES)).status == 404
 
 
 async def test_who_sees_what(client: Any, storage: str) -> None:
     """The storage asks for the owner; the files ask for the account only."""
     bob, carol, nora = (client.as_(f"tok-{name}") for name in ("bob", "carol", "nora"))
-    assert [403] * 3 == [(await who("GET", storage)).status for who in (bob, carol, nora)]
-    assert {} == (await bob.get(f"{storage}/files"))["content"]
-    assert 404 == (await bob("GET", f"{storage}/files/ten", headers=BYTES)).status
-    assert 500 == (await bob("PUT", f"{storage}/files/x", data=b"")).status
-    assert b"0123456789" == (await carol("GET", f"{storage}/files/ten", headers=BYTES)).body
+    assert [(await who("GET", storage)).status for who in (bob, carol, nora)] == [403] * 3
+    assert (await bob.get(f"{storage}/files"))["content"] == {}
+    assert (await bob("GET", f"{storage}/files/ten", headers=BYTES)).status == 404
+    assert (await bob("PUT", f"{storage}/files/x", data=b"")).status == 500
+    assert (await carol("GET", f"{storage}/files/ten", headers=BYTES)).body == b"0123456789"
     answer = await nora("GET", f"{storage}/files/ten", headers=BYTES)
     assert "Required UNIX user ID is null" in answer.json["errorMessage"]
 
 
 async def test_storage_list_and_tsi(client: Any, storage: str) -> None:
     """Job directories are listed with filter=all; without a TSI files cannot be had, the storage can."""
-    assert [] == (await client.get("/storages"))["storages"]
+    assert (await client.get("/storages"))["storages"] == []
     assert [storage] == (await client.get("/storages?filter=all"))["storages"]
     client.site.faults.tsi_down = True
-    assert "READY" == (await client.get(f"{storage}?fields=resourceStatus"))["resourceStatus"]
-    assert "Error communicating to the TSI" == (await client("GET", f"{storage}/files")).json["errorMessage"]
-    assert [404, 404] == [(await client("GET", f"/storages/{name}")).status for name in ("nope-uspace", "nope")]
+    assert (await client.get(f"{storage}?fields=resourceStatus"))["resourceStatus"] == "READY"
+    assert (await client("GET", f"{storage}/files")).json["errorMessage"] == "Error communicating to the TSI"
+    assert [(await client("GET", f"/storages/{name}")).status for name in ("nope-uspace", "nope")] == [404, 404]

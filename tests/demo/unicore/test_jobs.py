@@ -36,7 +36,7 @@ def test_text_form_has_no_secrets() -> None:
 def test_exit_code_is_absent_until_known() -> None:
     """Then it is text."""
     assert "exitCode" not in job().view("B")
-    assert "0" == job(exit_code="0").view("B")["exitCode"]
+    assert job(exit_code="0").view("B")["exitCode"] == "0"
 
 
 @pytest.mark.parametrize(

@@ -15,8 +15,8 @@ async def test_list_pages_newest_first(client: Any) -> None:
     assert {"self", "next", "previous"} == page["_links"].keys()
     assert "tags" not in page["_links"]["next"]["href"]
     nothing = await client.get("/jobs?num=0")
-    assert ([], True) == (nothing["jobs"], "next" in nothing["_links"])
-    assert [500, 404] == [(await client("GET", f"/jobs?{query}")).status for query in ("num=-1", "offset=x")]
+    assert (nothing["jobs"], "next" in nothing["_links"]) == ([], True)
+    assert [(await client("GET", f"/jobs?{query}")).status for query in ("num=-1", "offset=x")] == [500, 404]
 
 
 @pytest.mark.parametrize(
@@ -43,7 +43,7 @@ async def test_tags(client: Any, query: str, found: set[int]) -> None:
 
 async def test_tags_are_decoded_twice(client: Any) -> None:
     """A percent sign in a query is an error of the server."""
-    assert 500 == (await client("GET", "/jobs?tags=a%25")).status
+    assert (await client("GET", "/jobs?tags=a%25")).status == 500
 
 
 async def test_fields(client: Any) -> None:
@@ -57,37 +57,37 @@ async def test_fields(client: Any) -> None:
 async def test_full_job_shows_the_token(client: Any) -> None:
     """The submitter's bearer token is in every full job, also for whom the access list names."""
     url = await client.submit(Executable="sleep 600")
-    assert {"acl": "OK"} == (await client("PUT", url, json={"acl": ["read:DN:UID=bob@example.org"]})).json
+    assert (await client("PUT", url, json={"acl": ["read:DN:UID=bob@example.org"]})).json == {"acl": "OK"}
     shown = (await client.as_("tok-bob").get(url))["submissionPreferences"]
-    assert {"UC_OAUTH_BEARER_TOKEN": ["tok-alice"]} == shown
-    assert 403 == (await client.as_("tok-bob")("DELETE", url)).status
+    assert shown == {"UC_OAUTH_BEARER_TOKEN": ["tok-alice"]}
+    assert (await client.as_("tok-bob")("DELETE", url)).status == 403
 
 
 @pytest.mark.parametrize("body", [b"", b"[1,2]", b'{"a" 1}', b"\xff"])
 async def test_submit_nonsense(client: Any, body: bytes) -> None:
     """What is no JSON object is a 500 with an errorMessage."""
     answer = await client("POST", "/jobs", data=body, headers={"Content-Type": "application/json"})
-    assert (500, 500) == (answer.status, answer.json["status"])
+    assert (answer.status, answer.json["status"]) == (500, 500)
     assert "Could not submit job" in answer.json["errorMessage"]
 
 
 async def test_submit_other_content(client: Any) -> None:
     """Another content type is 415, empty."""
     answer = await client("POST", "/jobs", data="{}", headers={"Content-Type": "text/plain"})
-    assert (415, b"") == (answer.status, answer.body)
+    assert (answer.status, answer.body) == (415, b"")
 
 
 async def test_change(client: Any) -> None:
     """PUT answers 200 with a result for each key, errors inside."""
     url = await client.submit(Tags=["old"])
     answer = await client("PUT", url, json={"tags": ["new"], "terminationTime": "x", "foo": 1})
-    assert "OK" == answer.json["tags"]
+    assert answer.json["tags"] == "OK"
     assert answer.json["terminationTime"].startswith("Error setting property")
-    assert "Property not found or cannot be modified!" == answer.json["foo"]
-    assert ["new"] == (await client.get(url))["tags"]
-    assert {"tags": "OK"} == (await client("PUT", url, json={"tags": "no list"})).json
-    assert ["new"] == (await client.get(url))["tags"]
-    assert (500, b"") == ((bad := await client("PUT", url, data=b"{")).status, bad.body)
+    assert answer.json["foo"] == "Property not found or cannot be modified!"
+    assert (await client.get(url))["tags"] == ["new"]
+    assert (await client("PUT", url, json={"tags": "no list"})).json == {"tags": "OK"}
+    assert (await client.get(url))["tags"] == ["new"]
+    assert ((bad := await client("PUT", url, data=b"{")).status, bad.body) == (500, b"")
 
 
 async def test_submitted_has_no_inline_data(client: Any) -> None:
@@ -96,8 +96,8 @@ async def test_submitted_has_no_inline_data(client: Any) -> None:
         Environment={"A": "b"}, Imports=[{"To": "s", "Data": "secret", "Permissions": "rw-------"}]
     )
     stored = await client.get(f"{url}/submitted")
-    assert {"A": "b"} == stored["Environment"]
-    assert [{"From": "inline://dummy", "To": "s", "Data": "n/a", "Permissions": "rw-------"}] == stored["Imports"]
+    assert stored["Environment"] == {"A": "b"}
+    assert stored["Imports"] == [{"From": "inline://dummy", "To": "s", "Data": "n/a", "Permissions": "rw-------"}]
 
 
 async def test_details_of_a_batch_job(client: Any) -> None:
@@ -106,10 +106,10 @@ async def test_details_of_a_batch_job(client: Any) -> None:
     await client.until_status(url, "RUNNING")
     names = ("JobState", "Reason", "NodeList", "BatchHost", "TimeLimit", "Partition", "Account")
     found = await client.get(f"{url}/details?fields={','.join(names)}")
-    assert ["RUNNING", "None", "dc[01-02]", "dc01", "00:01:30", "batch", "proj1"] == [found[name] for name in names]
+    assert [found[name] for name in names] == ["RUNNING", "None", "dc[01-02]", "dc01", "00:01:30", "batch", "proj1"]
     other = await client.submit(Executable="date", Resources={"Nodes": 2})
     waiting = await client.until(f"{other}/details", lambda found: found.get("Reason") == "Resources")
-    assert ("PENDING", "", "Unknown") == (waiting["JobState"], waiting["NodeList"], waiting["StartTime"])
+    assert (waiting["JobState"], waiting["NodeList"], waiting["StartTime"]) == ("PENDING", "", "Unknown")
     assert "BatchHost" not in waiting
 
 
@@ -117,10 +117,10 @@ async def test_details_elsewhere(client: Any) -> None:
     """A login-node job has none; Slurm forgets; a controller or TSI that is down gives 500."""
     login = await client.submit(Executable="date", **{"Job type": "ON_LOGIN_NODE"})
     await client.until_status(login, "SUCCESSFUL")
-    assert {"rawDetailsData": "N/A"} == await client.get(f"{login}/details")
+    assert await client.get(f"{login}/details") == {"rawDetailsData": "N/A"}
     url = await client.submit(Executable="date")
     await client.until_status(url, "SUCCESSFUL")
-    assert "COMPLETED" == (await client.get(f"{url}/details"))["JobState"]
+    assert (await client.get(f"{url}/details"))["JobState"] == "COMPLETED"
     for fault, text in (
         ("tsi_down", "Error communicating to the TSI"),
         ("controller_down", "Unable to contact slurm controller"),
@@ -128,7 +128,7 @@ async def test_details_elsewhere(client: Any) -> None:
     ):
         setattr(client.site.faults, fault, True)
         answer = await client("GET", f"{url}/details")
-        assert 500 == answer.status
+        assert answer.status == 500
         assert text in answer.json["errorMessage"]
         setattr(client.site.faults, fault, False)
 
@@ -145,4 +145,4 @@ async def test_unknown_things(client: Any) -> None:
     ]
     for method, path in calls:
         answer = await client(method, path)
-        assert (404, b"", None) == (answer.status, answer.body, answer.headers.get("Content-Type")), path
+        assert (answer.status, answer.body, answer.headers.get("Content-Type")) == (404, b"", None), path

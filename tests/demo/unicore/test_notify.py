@@ -25,18 +25,18 @@ async def test_form_and_signature(client: Any, receiver: Any) -> None:
     assert ("FAILED", "3", job["statusMessage"]) == tuple(
         last.body[key] for key in ("status", "exitCode", "statusMessage")
     )
-    assert "application/json" == first.headers["Content-Type"]
+    assert first.headers["Content-Type"] == "application/json"
     certificate = x509.load_pem_x509_certificate((await client("GET", "/certificate")).body)
     token = jwt.decode(
         first.headers["Authorization"].removeprefix("Bearer "), RSAKey.import_key(certificate.public_key())
     )
     issuer = certificate.subject.rfc4514_string()
-    assert {"alg": "RS256"} == token.header
+    assert token.header == {"alg": "RS256"}
     assert {"iss": issuer, "sub": "UID=alice@example.org", "etd": "true"} == {
         key: token.claims[key] for key in ("iss", "sub", "etd")
     }
     assert {"iss", "sub", "etd", "exp", "iat"} == token.claims.keys()
-    assert 300 == token.claims["exp"] - token.claims["iat"]
+    assert token.claims["exp"] - token.claims["iat"] == 300
     assert time.time() < token.claims["exp"]
     await client.until(url, lambda job: sum(line.endswith(f"Notified {receiver.url}") for line in job["log"]) == 2)
 
@@ -47,10 +47,10 @@ async def test_notification_token_is_a_delegation(client: Any, receiver: Any) ->
     await receiver.until(1)
     token = receiver.notes[0].headers["Authorization"].removeprefix("Bearer ")
     bearer = client.as_(token)
-    assert "anonymous" == (await bearer.get("?fields=client"))["client"]["role"]["selected"]
-    assert ["tok-alice"] == (await bearer.get(url))["submissionPreferences"]["UC_OAUTH_BEARER_TOKEN"]
-    assert 403 == (await bearer("POST", "/jobs", json={})).status
-    assert 204 == (await bearer("DELETE", url)).status
+    assert (await bearer.get("?fields=client"))["client"]["role"]["selected"] == "anonymous"
+    assert (await bearer.get(url))["submissionPreferences"]["UC_OAUTH_BEARER_TOKEN"] == ["tok-alice"]
+    assert (await bearer("POST", "/jobs", json={})).status == 403
+    assert (await bearer("DELETE", url)).status == 204
 
 
 async def test_rejected_job_tells_only_failed(client: Any, receiver: Any) -> None:
@@ -59,7 +59,7 @@ async def test_rejected_job_tells_only_failed(client: Any, receiver: Any) -> Non
     url = await client.submit(Executable="date", Resources={"Queue": "nope"}, NotificationSettings=states)
     await receiver.until(1)
     await client.until(url, lambda job: any("Notified" in line for line in job["log"]))
-    assert ["FAILED"] == [note.body["status"] for note in receiver.notes]
+    assert [note.body["status"] for note in receiver.notes] == ["FAILED"]
 
 
 async def test_batch_states(client: Any, receiver: Any) -> None:
@@ -78,7 +78,7 @@ async def test_one_attempt(client: Any, receiver: Any) -> None:
     receiver.answer = lambda: web.Response(status=500)
     url = await client.submit(Executable="sleep 0.3", Notification=receiver.url, **LOGIN)
     job = await client.until(url, lambda job: sum("Could not notify" in line for line in job["log"]) == 2)
-    assert ["RUNNING", "SUCCESSFUL"] == [note.body["status"] for note in receiver.notes]
+    assert [note.body["status"] for note in receiver.notes] == ["RUNNING", "SUCCESSFUL"]
     assert f"Could not notify {receiver.url}: [HTTP 500 Internal Server Error]" in job["log"][-1]
 
 
@@ -108,7 +108,7 @@ async def test_hanging_receiver_stops_the_site(make_site: Any, receiver: Any) ->
         bob = client.as_("tok-bob")
         url = await bob.submit(Executable="date", **LOGIN)
         for _ in range(20):
-            assert "READY" == (await bob.get(url))["status"]
+            assert (await bob.get(url))["status"] == "READY"
         receiver.hang.set()
         await bob.until_status(url, "SUCCESSFUL")
 

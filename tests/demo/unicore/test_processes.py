@@ -54,7 +54,7 @@ async def test_environment_is_clean(tmp_path: Path) -> None:
 def test_environment_on_a_node(tmp_path: Path) -> None:
     """A node's name and address come with the job's environment."""
     found = launch(tmp_path, "").on(Node("n1", "127.0.0.9"), MORE="x")
-    assert {"PATH": PATH, "JSC_NODE_NAME": "n1", "JSC_NODE_ADDRESS": "127.0.0.9", "MORE": "x"} == found
+    assert found == {"PATH": PATH, "JSC_NODE_NAME": "n1", "JSC_NODE_ADDRESS": "127.0.0.9", "MORE": "x"}
 
 
 async def test_end_leaves_nothing(tmp_path: Path) -> None:
@@ -73,8 +73,8 @@ async def test_terminate_lets_the_job_clean_up(tmp_path: Path) -> None:
     process = await start(tmp_path, "bash child.sh; true")
     await number_in(tmp_path / "pid")
     process.terminate()
-    assert 143 == await process.wait()
-    assert "clean\n" == (tmp_path / "done").read_text()
+    assert await process.wait() == 143
+    assert (tmp_path / "done").read_text() == "clean\n"
 
 
 async def test_kill(tmp_path: Path) -> None:
@@ -83,7 +83,7 @@ async def test_kill(tmp_path: Path) -> None:
     pid = await number_in(tmp_path / "pid")
     process.terminate()
     process.kill()
-    assert 137 == await process.wait()
+    assert await process.wait() == 137
     assert not alive(pid)
     process.terminate()
 

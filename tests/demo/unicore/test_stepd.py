@@ -16,15 +16,15 @@ def run(parent: int, *argv: str) -> subprocess.CompletedProcess[str]:
 def test_missing_command() -> None:
     """A command that is not there ends with 127 and says so."""
     ended = run(os.getpid(), "no-such-command-here")
-    assert (127, "no-such-command-here: No such file or directory\n") == (ended.returncode, ended.stderr)
+    assert (ended.returncode, ended.stderr) == (127, "no-such-command-here: No such file or directory\n")
 
 
 def test_parent_already_gone() -> None:
     """Nothing is run for a parent that has ended meanwhile."""
     ended = run(1, "echo", "hello")
-    assert (1, "") == (ended.returncode, ended.stdout)
+    assert (ended.returncode, ended.stdout) == (1, "")
 
 
 def test_standard_library_only() -> None:
     """It runs without site packages, so it may import nothing of ours."""
-    assert 0 == run(os.getpid(), "true").returncode
+    assert run(os.getpid(), "true").returncode == 0

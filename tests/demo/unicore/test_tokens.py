@@ -24,9 +24,9 @@ def test_key_survives_a_restart(tmp_path: Path) -> None:
     """A second server in the same folder accepts the tokens of the first; the key file is private."""
     first = ServerKey(tmp_path, "DEMO")
     second = ServerKey(tmp_path, "DEMO")
-    assert "CN=DEMO,O=Demo,C=EU" == second.dn
-    assert "UID=u" == (second.verify(issue(first)) or {})["sub"]
-    assert 0o600 == (tmp_path / "server.pem").stat().st_mode & 0o777
+    assert second.dn == "CN=DEMO,O=Demo,C=EU"
+    assert (second.verify(issue(first)) or {})["sub"] == "UID=u"
+    assert (tmp_path / "server.pem").stat().st_mode & 0o777 == 0o600
 
 
 @pytest.mark.parametrize("limited", [True, False])
@@ -34,7 +34,7 @@ def test_issued_token_verifies(key: ServerKey, limited: bool) -> None:
     """Its claims say subject, account and, if limited, this server as audience."""
     claims = key.verify(issue(key, limited=limited))
     assert claims is not None
-    assert ("UID=u", "a1", "true") == (claims["sub"], claims["uid"], claims["etd"])
+    assert (claims["sub"], claims["uid"], claims["etd"]) == ("UID=u", "a1", "true")
     assert limited == ("aud" in claims)
 
 
@@ -42,7 +42,7 @@ def test_foreign_expired_and_changed_tokens_do_not(key: ServerKey, tmp_path: Pat
     """Another server's token, one past its end, and one with a changed character are refused."""
     token = issue(key)
     bad = [issue(ServerKey(tmp_path, "OTHER")), issue(key, lifetime_s=-1), token[:-9] + "AAAAAAAAA", "a.b.c", ""]
-    assert [None] * 5 == [key.verify(text) for text in bad]
+    assert [key.verify(text) for text in bad] == [None] * 5
 
 
 @pytest.mark.parametrize("text", ["tok", "a.b.c", "a.eyJhIjoxfQ.c", "..", "é.é.é"])
@@ -54,18 +54,18 @@ def test_other_tokens_are_no_delegations(text: str) -> None:
 async def test_token_of_the_site(client: Any) -> None:
     """With it the user is the same with method ETD, its jobs show no token, the user's own still manages them."""
     answer = await client("GET", "/token?lifetime=3600&limited=true", headers={"Accept": "text/plain"})
-    assert (200, True) == (answer.status, answer.headers["Content-Type"].startswith("text/plain"))
+    assert (answer.status, answer.headers["Content-Type"].startswith("text/plain")) == (200, True)
     bearer = client.as_(answer.text)
     found = (await bearer.get(""))["client"]
-    assert ("ETD", "user", "alice1") == (
+    assert (
         found["authenticationMethod"],
         found["role"]["selected"],
         found["xlogin"]["UID"],
-    )
+    ) == ("ETD", "user", "alice1")
     url = await bearer.submit(Executable="sleep 600")
-    assert {} == (await client.get(url))["submissionPreferences"]
-    assert 204 == (await client("DELETE", url)).status
-    assert 403 == (await bearer("GET", "/token")).status
+    assert (await client.get(url))["submissionPreferences"] == {}
+    assert (await client("DELETE", url)).status == 204
+    assert (await bearer("GET", "/token")).status == 403
 
 
 async def test_token_keeps_the_chosen_account(client: Any) -> None:
@@ -73,16 +73,16 @@ async def test_token_keeps_the_chosen_account(client: Any) -> None:
     preference = {"X-UNICORE-User-Preferences": "uid:alice2"}
     answer = await client("GET", "/token?lifetime=60&renewable=true", headers=preference)
     bearer = client.as_(answer.text)
-    assert "alice2" == (await bearer.get(""))["client"]["xlogin"]["UID"]
-    assert 200 == (await bearer("GET", "/token?lifetime=60")).status
+    assert (await bearer.get(""))["client"]["xlogin"]["UID"] == "alice2"
+    assert (await bearer("GET", "/token?lifetime=60")).status == 200
 
 
 @pytest.mark.parametrize("lifetime", ["99999999999", "0", "-5", "x"])
 async def test_token_with_impossible_lifetime(client: Any, lifetime: str) -> None:
     """A life longer than the certificate's, or none, is 400."""
-    assert 400 == (await client("GET", f"/token?lifetime={lifetime}")).status
+    assert (await client("GET", f"/token?lifetime={lifetime}")).status == 400
 
 
 async def test_no_token_for_anonymous(client: Any) -> None:
     """Who has no account gets no token."""
-    assert 403 == (await client.as_("tok-nora")("GET", "/token")).status
+    assert (await client.as_("tok-nora")("GET", "/token")).status == 403

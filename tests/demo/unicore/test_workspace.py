@@ -23,10 +23,14 @@ def test_modes(tmp_path: Path) -> None:
     workspace.stage_in(directory, (Import("a", "1"), Import("sub/b", "2", "rw-------")))
     submit = directory / workspace.write_scripts(directory, "#!/bin/bash\n", "#!/bin/bash\n")
     login = directory / workspace.write_scripts(directory, "#!/bin/bash\n", None)
-    assert [0o700, 0o640, 0o600, 0o774, 0o700] == [
-        mode(path) for path in (directory, directory / "a", directory / "sub/b", submit, login)
+    assert [mode(path) for path in (directory, directory / "a", directory / "sub/b", submit, login)] == [
+        0o700,
+        0o640,
+        0o600,
+        0o774,
+        0o700,
     ]
-    assert ("bss_submit_", "UNICORE_Job_") == (submit.name[:11], login.name[:12])
+    assert (submit.name[:11], login.name[:12]) == ("bss_submit_", "UNICORE_Job_")
 
 
 @pytest.mark.parametrize("name", ["../x", "a/../../x", "link/x"])
@@ -56,8 +60,8 @@ def test_script(tmp_path: Path) -> None:
     }
     script = workspace.script(description.parse(text), tmp_path, "UID=u", "a1", tmp_path / "home")
     output = subprocess.run(["/bin/bash", "-c", script], capture_output=True, text=True, check=True)
-    assert ("two words and more|a1NAME|a1\n", "") == (output.stdout, output.stderr)
-    assert "0" == workspace.exit_code(tmp_path)
+    assert (output.stdout, output.stderr) == ("two words and more|a1NAME|a1\n", "")
+    assert workspace.exit_code(tmp_path) == "0"
 
 
 def test_no_exit_code_yet(tmp_path: Path) -> None:

@@ -14,7 +14,7 @@ export function sendActs() {
     try {
       const answer = await fetchFragment(form.getAttribute("action"), { method: "POST", body: new URLSearchParams(new FormData(form)) });
       if (!answer) return location.reload();
-      refused(form, answer);
+      if (refused(form, answer)) return;
       dispatchEvent(new CustomEvent("jsc-acted"));
       if (form.dataset.act === "delete" && document.getElementById("lab")) location.assign(document.querySelector(".jsc-back").href);
     } catch {
@@ -27,10 +27,11 @@ export function sendActs() {
 
 function refused(form, answer) {
   const notice = answer.querySelector(".alert");
-  if (!notice) return;
+  if (!notice) return false;
   const lab = document.getElementById("lab");
   if (lab) morph(lab, answer.firstElementChild);
   else form.closest("article")?.prepend(sentence(notice.textContent));
+  return true;
 }
 
 function sentence(text) {

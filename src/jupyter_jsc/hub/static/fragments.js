@@ -32,14 +32,19 @@ export async function fetchFragment(url, options = {}) {
 /** Make *shown* into *wanted*; what the user opened stays open. */
 export function morph(element, wanted) {
   const before = element.dataset.state;
+  const active = document.activeElement;
+  const inside = element.contains(active);
   globalThis.Idiomorph.morph(element, wanted.outerHTML, {
     morphStyle: "outerHTML",
-    ignoreActiveValue: true,
+    // Only what is being typed is left alone: a focused button must say what it now does.
+    ignoreActiveValue: Boolean(active?.matches("input, select, textarea")),
     callbacks: {
       beforeAttributeUpdated: (name, node) => !(name === "open" && node.tagName === "DETAILS"),
     },
   });
   const now = document.getElementById(wanted.id);
+  // A button that went away leaves the focus near: on the lab's name, where Enter starts and stops nothing.
+  if (now && inside && !now.contains(document.activeElement)) now.querySelector("h1, h2 a")?.focus();
   if (now && before && now.dataset.state !== before) {
     now.classList.add("jsc-changed");
     now.addEventListener("animationend", () => now.classList.remove("jsc-changed"), { once: true });

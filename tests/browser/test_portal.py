@@ -1,0 +1,160 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""A user at the portal, in a real browser: login, form, start, notebook, terminal, stop, cancel.
+
+Aspects: each identity provider; wrong password, cancelled login; dependent fields; progress that moves without a
+reload; a cell; stop and cancel; a newcomer; accessibility and narrow screens.
+"""
+
+import re
+from pathlib import Path
+
+import pytest
+from playwright.async_api import Page, expect
+
+from bench.portal import PortalUser
+from tests.browser.conftest import Visit, enter, log_in
+from tests.ring.system import JURECA, JUWELS, Ring
+
+pytestmark = [pytest.mark.browser, pytest.mark.asyncio(loop_scope="session")]
+
+SLOW_MS = 90_000
+AXE = Path("node_modules/axe-core/axe.min.js")
+
+
+def card(page: Page, title: str):
+    """The card of the lab with this title."""
+    return page.get_by_role("article").filter(has_text=title)
+
+
+async def new_lab(page: Page, title: str, system: str, partition: str) -> None:
+    """Fill in the form of a new lab, as far as before Save or Start."""
+    await page.get_by_role("link", name="New lab").first.click()
+    await page.get_by_role("radio", name=re.compile(f"^{system}")).check()
+    await page.get_by_role("radio", name=re.compile(f"^{partition}")).check()
+    await expect(page.get_by_label("Summary")).to_contain_text(partition)
+    await page.get_by_label("Name", exact=True).fill(title)
+
+
+@pytest.mark.parametrize("name", ["alice", "nora"], ids=["jsc", "aai"])
+async def test_login_by_each_provider(visit: Visit, ring: Ring, name: str) -> None:
+    """Each button leads through its provider to the list of labs."""
+    async with visit() as page:
+        await log_in(page, ring, name)
+        await expect(page.get_by_role("heading", name="Labs", level=1)).to_be_visible()
+
+
+async def test_a_newcomer_reads_whom_to_ask(visit: Visit, ring: Ring) -> None:
+    """A user without any account gets no dead button but an address."""
+    async with visit() as page:
+        await log_in(page, ring, "nora")
+        await expect(page.get_by_role("main")).to_contain_text("support@example.org")
+        await expect(page.get_by_role("link", name="New lab")).to_have_count(0)
+
+
+async def test_a_wrong_password_and_a_cancelled_login(visit: Visit, ring: Ring) -> None:
+    """The provider says what is wrong; after Cancel the portal's login page says why one is back."""
+    async with visit() as page:
+        await page.goto(ring.folder.address)
+        await page.get_by_role("link", name="JSC account").click()
+        await enter(page, "alice", "wrong")
+        await expect(page.get_by_role("alert")).to_contain_text("wrong")
+        await page.get_by_role("button", name="Cancel").click()
+        await page.wait_for_url("**/hub/login?*")
+        await expect(page.get_by_role("alert")).to_contain_text("cancelled")
+
+
+async def test_a_replayed_code_is_back_at_the_login_page(visit: Visit, ring: Ring) -> None:
+    """A callback that was used before, or begun elsewhere, gives a reason and no session."""
+    async with visit() as page:
+        callbacks: list[str] = []
+        page.on("request", lambda request: callbacks.append(request.url) if "/hub/oauth_callback?" in request.url else None)
+        await log_in(page, ring, "alice")
+        async with visit() as other:
+            await other.goto(callbacks[0])
+            await expect(other.get_by_role("alert")).to_contain_text("log in again")
+            await expect(other.get_by_role("link", name="JSC account")).to_be_visible()
+
+
+async def test_fields_depend_on_each_other(visit: Visit, ring: Ring) -> None:
+    """Another system shows its own partitions and limits at once, and the summary is always true."""
+    async with visit() as page:
+        await log_in(page, ring, "alice")
+        await page.get_by_role("link", name="New lab").first.click()
+        await page.get_by_role("radio", name=re.compile("^JURECA")).check()
+        await page.get_by_role("radio", name=re.compile("^train")).check()
+        await expect(page.get_by_role("radio", name=re.compile("^dc-gpu"))).to_be_checked()
+        await expect(page.get_by_role("spinbutton", name=re.compile("GPUs"))).to_have_value("4")
+        await expect(page.get_by_label("Summary")).to_contain_text("JURECA")
+        await page.get_by_role("spinbutton", name=re.compile("Runtime")).fill("99999")
+        await page.get_by_role("button", name="Start", exact=True).click()
+        await expect(page.get_by_role("alert").first).to_contain_text("1440")
+        await expect(page.get_by_role("spinbutton", name=re.compile("Runtime"))).to_have_value("99999")
+
+
+async def test_from_form_to_cell_and_back(visit: Visit, ring: Ring, alice: PortalUser) -> None:
+    """Start, progress that moves by itself, JupyterLab, a cell, stop that shows without a reload."""
+    async with visit() as page:
+        await log_in(page, ring, "alice")
+        await new_lab(page, "Climate analysis", "JUWELS", "devel")
+        await page.get_by_role("button", name="Start", exact=True).click()
+        await page.wait_for_url("**/hub/labs/climate-analysis*")
+        await page.evaluate("window.notReloaded = true")
+        await expect(page.get_by_text("Submitting to JUWELS").first).to_be_visible()
+        await expect(page.get_by_text(re.compile("Connected to jwc")).first).to_be_visible(timeout=SLOW_MS)
+        await page.wait_for_url("**/user/alice/climate-analysis/lab**", timeout=SLOW_MS)
+
+        await page.get_by_title(re.compile("Python 3")).first.click(timeout=SLOW_MS)
+        await page.get_by_role("textbox").last.click()
+        await page.keyboard.type("1+1")
+        await page.keyboard.press("Shift+Enter")
+        await expect(page.locator(".jp-OutputArea-output").first).to_have_text("2", timeout=SLOW_MS)
+
+        await page.goto(ring.folder.address + "hub/home")
+        lab = card(page, "Climate analysis")
+        await expect(lab).to_contain_text("running")
+        await page.evaluate("window.notReloaded = true")
+        await lab.get_by_role("button", name="Stop").click()
+        await expect(lab).to_contain_text("stopped", timeout=SLOW_MS)
+        await expect(lab.get_by_role("button", name="Start")).to_be_visible()
+        assert await page.evaluate("window.notReloaded") is True
+
+
+async def test_a_start_elsewhere_shows_here_and_can_be_cancelled_while_queued(
+    visit: Visit, ring: Ring, alice: PortalUser
+) -> None:
+    """The list follows what happens in another window; Cancel ends a queued start."""
+    async with visit() as page:
+        await log_in(page, ring, "alice")
+        # Three jobs of two nodes: the last one has to wait.
+        for name in ("first", "second", "waits"):
+            await alice.save(name, JUWELS | {"resources": {"nodes": 2, "runtime": 60}}, f"Job {name}")
+            await alice.start(name)
+        lab = card(page, "Job waits")
+        await expect(lab).to_contain_text("queued", timeout=SLOW_MS)
+        await lab.get_by_role("button", name="Cancel").click()
+        await expect(lab).to_contain_text("cancelled", timeout=SLOW_MS)
+        assert (await alice.starts("waits"))[0]["outcome"] == "cancelled"
+
+
+@pytest.mark.skipif(not AXE.exists(), reason="needs axe-core (npm ci)")
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+async def test_pages_are_accessible_and_fit_a_phone(visit: Visit, ring: Ring, alice: PortalUser, scheme: str) -> None:
+    """axe-core finds nothing on any page, in both themes; nothing is wider than a phone."""
+    await alice.save("shown", JURECA, "A lab with quite a long name, to see how it breaks")
+    async with visit(color_scheme=scheme, viewport={"width": 360, "height": 740}, bypass_csp=True) as page:
+        await page.goto(ring.folder.address)
+        found = await problems(page)
+        await log_in(page, ring, "alice")
+        for path in ("hub/home", "hub/labs/new", "hub/labs/shown", "hub/labs/shown/edit", "hub/help", "hub/nothing"):
+            await page.goto(ring.folder.address + path)
+            found += await problems(page)
+        assert found == []
+
+
+async def problems(page: Page) -> list[str]:
+    """What axe-core finds on the page, and whether it is wider than the screen."""
+    await page.add_script_tag(path=AXE)
+    answer = await page.evaluate("axe.run({resultTypes: ['violations']})")
+    wide = await page.evaluate("document.documentElement.scrollWidth > innerWidth")
+    found = [f"{page.url}: {item['id']}: {item['nodes'][0]['html'][:200]}" for item in answer["violations"]]
+    return found + ([f"{page.url}: wider than the screen"] if wide else [])
