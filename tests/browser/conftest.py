@@ -43,7 +43,7 @@ async def visit(chromium: Browser, ring: Ring, request: pytest.FixtureRequest) -
 
     def note(message: ConsoleMessage) -> None:
         ours = "/user/" not in (message.location or {}).get("url", "")
-        expected = re.search(r"status of (401|403|404|500|503)", message.text)
+        expected = re.search(r"status of (400|401|403|404|500|503)", message.text)
         if message.type == "error" and ours and not expected:
             problems.append(message.text)
 

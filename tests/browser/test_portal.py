@@ -67,12 +67,23 @@ async def test_a_replayed_code_is_back_at_the_login_page(visit: Visit, ring: Rin
     """A callback that was used before, or begun elsewhere, gives a reason and no session."""
     async with visit() as page:
         callbacks: list[str] = []
-        page.on("request", lambda request: callbacks.append(request.url) if "/hub/oauth_callback?" in request.url else None)
+        page.on(
+            "request", lambda request: callbacks.append(request.url) if "/hub/oauth_callback?" in request.url else None
+        )
         await log_in(page, ring, "alice")
         async with visit() as other:
             await other.goto(callbacks[0])
             await expect(other.get_by_role("alert")).to_contain_text("log in again")
             await expect(other.get_by_role("link", name="JSC account")).to_be_visible()
+
+
+async def test_after_logging_out_another_person_can_log_in(visit: Visit, ring: Ring) -> None:
+    """Logging out ends the session at the provider too."""
+    async with visit() as page:
+        await log_in(page, ring, "alice")
+        await page.goto(ring.folder.address + "hub/logout")
+        await log_in(page, ring, "oscar")
+        await expect(page.get_by_role("banner")).to_contain_text("oscar")
 
 
 async def test_fields_depend_on_each_other(visit: Visit, ring: Ring) -> None:
@@ -100,7 +111,8 @@ async def test_from_form_to_cell_and_back(visit: Visit, ring: Ring, alice: Porta
         await page.wait_for_url("**/hub/labs/climate-analysis*")
         await page.evaluate("window.notReloaded = true")
         await expect(page.get_by_text("Submitting to JUWELS").first).to_be_visible()
-        await expect(page.get_by_text(re.compile("Connected to jwc")).first).to_be_visible(timeout=SLOW_MS)
+        await expect(page.get_by_text(re.compile("Queued|accepted the job")).first).to_be_visible(timeout=SLOW_MS)
+        await expect(page.get_by_text(re.compile("Starting the server on jwc")).first).to_be_visible(timeout=SLOW_MS)
         await page.wait_for_url("**/user/alice/climate-analysis/lab**", timeout=SLOW_MS)
 
         await page.get_by_title(re.compile("Python 3")).first.click(timeout=SLOW_MS)

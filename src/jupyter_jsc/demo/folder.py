@@ -255,6 +255,8 @@ def _write_hub(folder: Folder) -> None:
         "hub_url": _local(folder, "hub"),
         "proxy_api": _local(folder, "proxy_api"),
         "callback": f"{folder.address}hub/oauth_callback",
-        "scope": ["openid", "profile", "username", "hpc_infos", "eduperson_entitlement", "authenticator"],
+        "scope": [
+            *("openid", "profile", "username", "hpc_infos", "eduperson_entitlement", "authenticator", "single-logout")
+        ],
     }
     _write(folder.file("jupyterhub_config.py"), _HUB_CONFIG.format(**values))

@@ -1,8 +1,18 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""The people of the demo: who can log in, by which provider, and what they may use."""
+"""The people of the demo: who can log in, by which provider, and what they may use.
+
+Read by :mod:`.identity` (which logs them in), by :mod:`.run` (which prints their passwords) and by tests.
+"""
 
 import uuid
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Literal
+
+Idp = Literal["jsc", "aai"]
+
+PROVIDERS: Mapping[Idp, str] = {"jsc": "JSC account", "aai": "Helmholtz AAI"}
+"""The two ways to log in, with their labels."""
 
 
 @dataclass(frozen=True)
@@ -10,16 +20,18 @@ class Person:
     """A user of the demo's identity provider."""
 
     name: str
-    password: str
+    password: str = field(repr=False)
     full_name: str
     email: str
-    idp: str
-    """By which provider the person logs in: ``jsc`` or ``aai``."""
+    idp: Idp
+    """By which provider the person logs in."""
     accounts: tuple[str, ...] = ()
     """HPC account entries: Unix account, key of system and partitions, project, person."""
     entitlements: tuple[str, ...] = ()
-    groups: tuple[str, ...] = ("/", "/portal")
+    groups: tuple[str, ...] = ("/portal",)
+    """Full paths of the innermost groups. Who is in none at or below ``/portal`` may not use the portal."""
     disabled: bool = False
+    """Whether the person may neither log in nor refresh."""
 
     @property
     def subject(self) -> str:
@@ -38,10 +50,14 @@ PEOPLE: tuple[Person, ...] = (
             "alice1,juwels,hai,alice@example.org",
             "alice1,juwels,train,alice@example.org",
             "alice1,jureca,hai,alice@example.org",
-            "alice1,jureca_gpu,train,alice@example.org",
+            "alice1,jureca,train,alice@example.org",
+            "alice1,jureca_gpu,hai,alice@example.org",
         ),
-        entitlements=("urn:geant:example.org:group:vo:demo#login.example.org",),
-        groups=("/", "/portal", "/portal/demo"),
+        entitlements=(
+            "urn:geant:example.org:group:vo:demo#login.example.org",
+            "urn:geant:example.org:res:juwels:hai:act:alice1:u",
+        ),
+        groups=("/portal/demo",),
     ),
     Person(
         name="nora",
@@ -49,6 +65,7 @@ PEOPLE: tuple[Person, ...] = (
         full_name="Nora Newcomer",
         email="nora@example.org",
         idp="aai",
+        entitlements=("urn:geant:example.org:group:helmholtz-member#login.example.org",),
     ),
     Person(
         name="oscar",
@@ -57,6 +74,6 @@ PEOPLE: tuple[Person, ...] = (
         email="oscar@example.org",
         idp="jsc",
         accounts=("oscar1,juwels,ops,oscar@example.org",),
-        groups=("/", "/portal", "/operators"),
+        groups=("/portal/operators",),
     ),
 )

@@ -42,7 +42,9 @@ class StaticTokens:
 @contextlib.asynccontextmanager
 async def serve(app: FastAPI, sock: socket.socket) -> AsyncIterator[None]:
     """Serve *app* on a bound socket until the block ends, its lifespan included."""
-    server = uvicorn.Server(uvicorn.Config(app, log_config=None, access_log=False, lifespan="on"))
+    server = uvicorn.Server(
+        uvicorn.Config(app, log_config=None, access_log=False, lifespan="on", timeout_graceful_shutdown=1)
+    )
     server.capture_signals = contextlib.nullcontext  # type: ignore[method-assign]
     async with asyncio.TaskGroup() as tasks:
         task = tasks.create_task(server.serve([sock]))

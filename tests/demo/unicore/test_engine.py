@@ -268,3 +268,12 @@ async def test_end_of_the_site_ends_all_jobs(make_site: Callable[..., Any]) -> N
             url = await client.submit(Executable=stubborn, **{"Job type": kind})
             pids += [await pid_of(client, url), int(await client.until_file(url, "inner", "\n"))]
     assert [pid for pid in pids if alive(pid)] == []
+
+
+async def test_restart_of_a_refused_job(client: Any) -> None:
+    """A job that was refused stays FAILED with its message."""
+    url = await client.submit(Executable="date", Resources={"Queue": "nope"})
+    before = await client.until_status(url, "FAILED")
+    assert (await client("POST", f"{url}/actions/restart", json={})).status == 204
+    after = await client.get(url)
+    assert (after["status"], after["statusMessage"]) == ("FAILED", before["statusMessage"])

@@ -104,9 +104,9 @@ class Engine:
             self._enter(job, Phase.DONE, "FAILED")
 
     async def restart(self, job: Job) -> None:
-        """Run a finished job again in its directory; message and exit code of before stay."""
+        """Run a finished job again in its directory; message and exit code stay. Nothing for one that was refused."""
         async with job.lock:
-            if job.status in FINAL and job.plan is not None:
+            if job.status in FINAL and (job.wanted is not None or job.node is not None):
                 job.vanished, job.attempts = None, 0
                 self._enter(job, Phase.SUBMIT, "QUEUED")
 

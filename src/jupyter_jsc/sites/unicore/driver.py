@@ -75,9 +75,9 @@ class UnicoreSite:
         option = self._options.get(lab.options.option)
         if option is None or lab.options.partition not in self._system.partitions:
             raise InvalidRequest("option or partition: not known here.", field="options")
-        token, expires = await self._exchange(credential)
-        caller = self._connection.as_user(token, lab.options.account, lab.options.project)
         try:
+            token, expires = await self._exchange(credential)
+            caller = self._connection.as_user(token, lab.options.account, lab.options.project)
             url = await self._find(caller, lab.lab_id, lab.start_id)
             url = url or await self._submit(caller, lab, option)
         except Refused as error:
@@ -147,10 +147,8 @@ class UnicoreSite:
                 token = await caller.text(
                     "/token", {"Accept": "text/plain"}, lifetime=lifetime_s, limited="true", renewable="true"
                 )
-            except Refused as error:
-                raise CredentialRefused(
-                    f"{self._system.label} does not accept your login. Please log in again."
-                ) from error
+            except Refused:
+                raise  # 403 is about the user; below it is about the lifetime
             except NotFound as error:
                 raise SiteRefused(f"{self._system.label} issues no tokens; its operators must allow it.") from error
             except SiteRefused:
@@ -282,7 +280,7 @@ class UnicoreSite:
                 await caller.post(f"{path}/actions/abort", {})
             for _ in range(_STOP_LOOKS):
                 properties = await caller.get(path, fields=read.FIELDS)
-                if properties.get("status") in read.FINAL and await self._proven(caller, path, properties):
+                if properties.get("status") in read.FINAL and await self._over(caller, path, properties):
                     await caller.delete(path)
                     self._details_cache.pop(url, None)
                     return
@@ -291,7 +289,11 @@ class UnicoreSite:
             return
         raise SiteUnavailable(f"{self._system.label} has not confirmed yet that the job has ended.")
 
-    async def _proven(self, caller: Caller, path: str, properties: Mapping[str, Any]) -> bool:
+    async def _over(self, caller: Caller, path: str, properties: Mapping[str, Any]) -> bool:
+        """Tell whether a job in a final state may be removed: it has ended, or nothing but its removal can end it.
+
+        A job that UNICORE calls aborted while the batch system runs it cannot be aborted again.
+        """
         if properties.get("jobType") != "BATCH":
             # A login node's processes show in nothing but the log: "Could not abort".
             said = (await caller.get(path, fields="log")).get("log")
@@ -302,7 +304,9 @@ class UnicoreSite:
             details = await caller.get(f"{path}/details", fields=read.DETAIL_FIELDS)
         except SiteUnavailable as error:
             return "Invalid job id" in str(error.detail.get("said", ""))
-        return read.state({"status": "RUNNING"}, details, "").state is State.ENDED
+        if read.state({"status": "RUNNING"}, details, "").state is not State.ENDED:
+            log.warning("job runs although it was aborted, removing it", system=self.name, job=path)
+        return True
 
     async def _tail_or_nothing(self, caller: Caller, url: str) -> str:
         try:

@@ -1,0 +1,133 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""The driver against a site: the demo's endpoint in the test process, or a real server.
+
+With ``UNICORE_URL`` and ``UNICORE_TOKEN`` the tests marked ``real_unicore`` run against that server; the demo's
+endpoint is used otherwise, and for every test that breaks the site on purpose.
+"""
+
+import asyncio
+import os
+import socket
+import sys
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+from pydantic import SecretStr
+
+from jupyter_jsc import names, wire
+from jupyter_jsc.config.model import ServiceOption, System
+from jupyter_jsc.demo.unicore import Site, create_site
+from jupyter_jsc.sites.unicore import UnicoreSite
+from tests.demo.unicore.conftest import serve, settings
+
+ALICE, BOB, NORA = SecretStr("tok-alice"), SecretStr("tok-bob"), SecretStr("tok-nora")
+
+OPTIONS = {
+    "fails": ServiceOption(label="Fails", setup=["echo 'no module named jupyter' >&2", "exit 3"]),
+    "ends": ServiceOption(label="Ends", setup=["exit 0"]),
+    "killed": ServiceOption(label="Killed", setup=["kill -9 0"]),
+    "shows": ServiceOption(label="Shows", setup=["env; cat lab.json; ls -l; sleep 600"]),
+    "lab": ServiceOption(label="Lab", python=sys.executable),
+}
+
+
+def option(setup: str) -> ServiceOption:
+    """A service option whose job is this shell line."""
+    return ServiceOption(label="x", setup=[setup])
+
+
+OPTIONS["waits"] = option("echo started; exec sleep 600")
+
+
+def system(url: str, *, notifications: bool = False) -> System:
+    """The site as the portal's configuration describes it."""
+    runtime = {"label": "Runtime", "minimum": 1, "maximum": 600, "default": 10}
+    nodes = {"label": "Nodes", "minimum": 1, "maximum": 9, "default": 1}
+    return System.model_validate(
+        {
+            "label": "DEMO",
+            "manager": "unicoremgr",
+            "unicore": {"url": url, "notifications": notifications},
+            "jump_hosts": {"dl01": {"host": "127.30.0.1", "host_key": "ssh-ed25519 AAAA"}},
+            "lab_hosts": ["dc*", "dl*"],
+            "account_keys": {"demo": ["batch", "login"]},
+            "partitions": {
+                "batch": {"resources": {"nodes": nodes, "runtime": runtime}},
+                "nowhere": {"queue": "nosuchqueue", "resources": {"nodes": nodes, "runtime": runtime}},
+                "gpu": {"resources": {"gpus": nodes, "nodes": nodes, "runtime": runtime}},
+                "login": {"kind": "interactive", "login_node": "dl*"},
+            },
+        }
+    )
+
+
+@pytest.fixture
+async def site(tmp_path: Path) -> AsyncIterator[Site]:
+    """The demo's endpoint, hasty."""
+    with socket.socket() as sock:
+        sock.bind(("127.0.0.1", 0))
+        app = create_site(settings(tmp_path / "site", sock.getsockname()[1]))
+        async with serve(app, sock):
+            yield app.state.site
+
+
+async def no_pause(_seconds: float) -> None:
+    """The second look comes at once."""
+    await asyncio.sleep(0.01)
+
+
+@pytest.fixture
+async def driver(site: Site) -> AsyncIterator[UnicoreSite]:
+    """The driver of the demo's endpoint."""
+    async with UnicoreSite("demo", system(site.settings.core), OPTIONS, "http://127.0.0.1:9", pause=no_pause) as driver:
+        yield driver
+
+
+REAL = os.environ.get("UNICORE_URL", "")
+
+
+def start_lab(chosen: str = "waits", *, start_id: str = "", **options: object) -> wire.StartLab:
+    """A lab on one node for ten minutes, with something secret."""
+    usual: dict[str, object] = {
+        "system": "demo",
+        "option": chosen,
+        "account": "alice1",
+        "project": "proj1",
+        "partition": "batch",
+        "resources": {"nodes": 1, "runtime": 10},
+    }
+    return wire.StartLab(
+        lab_id=names.lab_id("demo", "alice", "lab"),
+        start_id=start_id or names.new_start_id(),
+        hub="demo",
+        user="alice",
+        options=wire.Options.model_validate(usual | options),
+        env={"JUPYTERHUB_USER": "alice"},
+        secrets={"JUPYTERHUB_API_TOKEN": SecretStr("s3cr3t-api-token")},
+        events_url="http://127.0.0.1:9/events",
+        started_url="http://127.0.0.1:9/started",
+    )
+
+
+def reference(lab: wire.StartLab, answer: wire.StartAnswer | None, credential: SecretStr | None = ALICE) -> wire.LabRef:
+    """How the hub would name the lab."""
+    return wire.LabRef(
+        lab_id=lab.lab_id,
+        start_id=lab.start_id,
+        system="demo",
+        handle=answer.handle if answer else None,
+        credential=credential,
+        account=lab.options.account,
+        project=lab.options.project,
+    )
+
+
+async def until(driver: UnicoreSite, lab: wire.LabRef, *states: wire.State) -> wire.LabState:
+    """The lab's state once it is one of *states*."""
+    async with asyncio.timeout(30):
+        while True:
+            state = (await driver.poll([lab]))[lab.start_id]
+            if state.state in states:
+                return state
+            await asyncio.sleep(0.02)

@@ -1,0 +1,342 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""The driver against a UNICORE server and its awkward habits.
+
+Aspects: start once and only once; what a job stores and shows; states and causes of an end; stop that is proven;
+gone, unknown and "not me" told apart; a site that is down, slow or talks nonsense.
+"""
+
+import asyncio
+
+import pytest
+from hypothesis import HealthCheck, given
+from hypothesis import settings as hypothesis_settings
+from hypothesis import strategies as st
+from pydantic import SecretStr
+
+from jupyter_jsc import wire
+from jupyter_jsc.demo.unicore import Site
+from jupyter_jsc.errors import CredentialRefused, NotFound, SiteRefused, SiteUnavailable
+from jupyter_jsc.sites.unicore import UnicoreSite, transport
+from jupyter_jsc.wire import State
+from tests.sites.unicore.conftest import ALICE, BOB, NORA, OPTIONS, no_pause, reference, start_lab, system, until
+
+WAITING = (State.QUEUED, State.STARTING, State.RUNNING)
+
+
+def jobs(site: Site) -> list:
+    """All jobs of the site, whoever owns them."""
+    return list(site.engine.jobs.values())
+
+
+async def test_a_job_starts_runs_and_tells_its_node(driver: UnicoreSite) -> None:
+    """A batch job is seen running on the nodes of its allocation, with the end of its time."""
+    lab = start_lab()
+    answer = await driver.start(lab, ALICE)
+    state = await until(driver, reference(lab, answer), State.RUNNING)
+    while not state.nodes:
+        state = await until(driver, reference(lab, answer), State.RUNNING)
+    assert state.nodes[0].startswith("dc0")
+    assert state.ends is not None
+
+
+async def test_a_login_node_job_runs(driver: UnicoreSite) -> None:
+    """An interactive partition starts at once; the site tells no allocation."""
+    lab = start_lab(partition="login", resources={})
+    answer = await driver.start(lab, ALICE)
+    assert (await until(driver, reference(lab, answer), State.RUNNING)).nodes is None
+
+
+async def test_no_token_of_the_user_and_no_secret_is_stored(driver: UnicoreSite, site: Site) -> None:
+    """Trap 18: the job is submitted with the site's own token; secrets are in a file of mode 0600 only."""
+    lab = start_lab("shows")
+    answer = await driver.start(lab, ALICE)
+    await until(driver, reference(lab, answer), State.RUNNING)
+    assert answer.site_token is not None
+    assert answer.site_token.get_secret_value() != "tok-alice"
+    caller = driver._connection.as_user(ALICE, "alice1", "proj1")
+    job_id = answer.handle.url.rpartition("/")[2]
+    whole = str(await caller.get(f"/jobs/{job_id}")) + str(await caller.get(f"/jobs/{job_id}/submitted"))
+    output = ""
+    while "secrets.json" not in output:
+        output = await driver.log(reference(lab, answer))
+    assert "tok-alice" not in whole + output
+    assert "s3cr3t-api-token" not in whole + output
+    assert "-rw-------" in next(line for line in output.splitlines() if line.endswith("secrets.json"))
+
+
+async def test_the_sites_token_polls_and_stops(driver: UnicoreSite) -> None:
+    """Nobody needs to be there for supervision and clean-up."""
+    lab = start_lab()
+    answer = await driver.start(lab, ALICE)
+    own = reference(lab, answer, answer.site_token)
+    await until(driver, own, State.RUNNING)
+    await driver.stop(own)
+    assert (await until(driver, own, State.ENDED)).code == "gone"
+
+
+async def test_the_same_start_is_one_job(driver: UnicoreSite, site: Site) -> None:
+    """Trap 8: a repeated request finds the job by its tags."""
+    lab = start_lab()
+    first = await driver.start(lab, ALICE)
+    second = await driver.start(lab, ALICE)
+    assert first.handle == second.handle
+    assert len(jobs(site)) == 1
+
+
+async def test_a_lost_answer_is_found_again(driver: UnicoreSite, site: Site) -> None:
+    """A job whose 201 never arrived is this start's job."""
+    site.faults.lose_submit_answer = True
+    lab = start_lab()
+    answer = await driver.start(lab, ALICE)
+    assert len(jobs(site)) == 1
+    assert (await until(driver, reference(lab, answer), *WAITING)).state in WAITING
+
+
+async def test_another_labs_job_is_never_touched(driver: UnicoreSite, site: Site) -> None:
+    """Trap 16: the server's search is loose; the job's own tags decide, also against a wrong handle."""
+    mine, other = start_lab(), start_lab()
+    answer = await driver.start(other, ALICE)
+    await driver.start(mine, ALICE)
+    await driver.stop(reference(mine, answer))
+    assert (await until(driver, reference(other, answer), *WAITING)).state in WAITING
+
+
+@pytest.mark.parametrize("chosen", ["batch", "login"])
+async def test_a_job_that_dies_says_why(driver: UnicoreSite, chosen: str) -> None:
+    """The exit code and the last lines of the output come with the end."""
+    lab = start_lab("fails", partition=chosen, resources={"nodes": 1, "runtime": 10} if chosen == "batch" else {})
+    answer = await driver.start(lab, ALICE)
+    state = await until(driver, reference(lab, answer), State.ENDED)
+    assert state.exit_code == 3
+    assert "no module named jupyter" in state.log_tail
+    assert "exit code 3" in state.text
+
+
+async def test_a_killed_job_is_seen_at_once(driver: UnicoreSite, site: Site) -> None:
+    """Trap 10: while UNICORE still says RUNNING for two minutes, the batch system knows better."""
+    lab = start_lab("killed")
+    answer = await driver.start(lab, ALICE)
+    state = await until(driver, reference(lab, answer), State.ENDED)
+    assert state.code != "gone"
+    assert [job.status for job in jobs(site)] != ["FAILED"]
+
+
+async def test_states_may_step_back(driver: UnicoreSite) -> None:
+    """READY, STAGINGIN, READY, QUEUED are all one state: not yet running."""
+    lab = start_lab()
+    answer = await driver.start(lab, ALICE)
+    seen = set()
+    while State.RUNNING not in seen:
+        seen.add((await driver.poll([reference(lab, answer)]))[lab.start_id].state)
+    assert seen <= {State.QUEUED, State.STARTING, State.RUNNING}
+
+
+async def test_stop_without_a_handle(driver: UnicoreSite, site: Site) -> None:
+    """The ids are enough; the job and its directory are gone."""
+    lab = start_lab()
+    await driver.start(lab, ALICE)
+    await driver.stop(reference(lab, None))
+    assert jobs(site) == []
+
+
+async def test_stop_again_and_of_nothing_is_done(driver: UnicoreSite) -> None:
+    """Whoever did not hear the answer asks again."""
+    lab = start_lab()
+    answer = await driver.start(lab, ALICE)
+    for _ in range(2):
+        await driver.stop(reference(lab, answer))
+    await driver.stop(reference(start_lab(), None))
+
+
+async def test_a_stop_that_did_not_reach_the_process_is_not_believed(driver: UnicoreSite, site: Site) -> None:
+    """Trap 7: with its login nodes out of reach UNICORE says "aborted" of a job that runs on."""
+    lab = start_lab()
+    answer = await driver.start(lab, ALICE)
+    await until(driver, reference(lab, answer), State.RUNNING)
+    site.faults.tsi_down = True
+    with pytest.raises(SiteUnavailable):
+        await driver.stop(reference(lab, answer))
+    site.faults.tsi_down = False
+    await driver.stop(reference(lab, answer))
+    assert jobs(site) == []
+
+
+async def test_a_job_that_the_site_removed_is_gone(driver: UnicoreSite, site: Site) -> None:
+    """Gone is said after a second look by a user whom the site knows."""
+    lab = start_lab()
+    answer = await driver.start(lab, ALICE)
+    await driver.stop(reference(lab, answer))
+    assert (await driver.poll([reference(lab, answer)]))[lab.start_id].code == "gone"
+
+
+@pytest.mark.parametrize(
+    "trouble",
+    [
+        {"starting": True},
+        {"unmapped": True},
+        {"html": True},
+        {"cut_json": True},
+        {"answer_status": 500},
+        {"answer_status": 503},
+        {"gateway_down": True},
+        {"refuse_all_403": True},
+    ],
+    ids=lambda trouble: next(iter(trouble)) + str(next(iter(trouble.values()))),
+)
+async def test_trouble_is_never_an_end(driver: UnicoreSite, site: Site, trouble: dict) -> None:
+    """Traps 2 and 3: 404 with HTML, empty lists, 5xx and nonsense leave a lab as it is."""
+    lab = start_lab()
+    answer = await driver.start(lab, ALICE)
+    for name, value in trouble.items():
+        setattr(site.faults, name, value)
+    assert (await driver.poll([reference(lab, answer)]))[lab.start_id].state is State.UNKNOWN
+    for name in trouble:
+        setattr(site.faults, name, None if name == "answer_status" else False)
+    assert (await until(driver, reference(lab, answer), *WAITING)).state in WAITING
+
+
+@pytest.mark.parametrize(
+    "trouble", [{"answer_status": 500}, {"html": True}, {"cut_json": True}, {"gateway_down": True}]
+)
+async def test_a_site_in_trouble_takes_no_job(driver: UnicoreSite, site: Site, trouble: dict) -> None:
+    """The caller may try again; no job is left behind."""
+    for name, value in trouble.items():
+        setattr(site.faults, name, value)
+    with pytest.raises(SiteUnavailable):
+        await driver.start(start_lab(), ALICE)
+    assert jobs(site) == []
+
+
+async def test_a_site_that_does_not_answer_in_time(
+    driver: UnicoreSite, site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A call has an end, however slow the site is."""
+    monkeypatch.setattr(transport, "CALL_S", 0.2)
+    site.faults.delay_s = 60.0
+    with pytest.raises(SiteUnavailable, match="in time"):
+        await driver.start(start_lab(), ALICE)
+
+
+async def test_a_session_that_ended_is_no_trouble(driver: UnicoreSite, site: Site) -> None:
+    """432 after a restart of the server costs one more request."""
+    lab = start_lab()
+    answer = await driver.start(lab, ALICE)
+    await driver.poll([reference(lab, answer)])
+    site.faults.expire_sessions()
+    assert (await driver.poll([reference(lab, answer)]))[lab.start_id].state in WAITING
+
+
+@pytest.mark.parametrize("token", ["", "  ", "tok-nobody"])
+async def test_a_bad_credential_is_refused_before_anything_is_made(driver: UnicoreSite, site: Site, token: str) -> None:
+    """Trap 19: an empty token would be an anonymous caller."""
+    with pytest.raises(CredentialRefused):
+        await driver.start(start_lab(), SecretStr(token))
+    assert jobs(site) == []
+
+
+async def test_a_user_without_an_account_reads_so(driver: UnicoreSite) -> None:
+    """A good login that the site does not map is told from a bad one."""
+    with pytest.raises(CredentialRefused, match="no account"):
+        await driver.start(start_lab(), NORA)
+
+
+@pytest.mark.parametrize("change", [{"account": "root"}, {"project": "other"}])
+async def test_a_foreign_account_or_project_reads_so(driver: UnicoreSite, change: dict) -> None:
+    """The site's refusal names what it refuses."""
+    with pytest.raises(SiteRefused, match=r"root|other"):
+        await driver.start(start_lab(**change), ALICE)
+
+
+async def test_another_users_lab_is_unknown_not_gone(driver: UnicoreSite) -> None:
+    """A token of another user proves nothing about the job."""
+    lab = start_lab()
+    answer = await driver.start(lab, ALICE)
+    foreign = reference(lab, answer, BOB).model_copy(update={"account": "bob1"})
+    state = (await driver.poll([foreign]))[lab.start_id]
+    assert state.state is State.UNKNOWN
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"partition": "nowhere"}, "Queue"),
+        ({"resources": {"nodes": 9, "runtime": 10}}, "Nodes"),
+        ({"resources": {"nodes": 1, "runtime": 600}}, "Runtime"),
+    ],
+    ids=["queue", "nodes", "runtime"],
+)
+async def test_a_refused_description_ends_with_a_sentence(driver: UnicoreSite, change: dict, said: str) -> None:
+    """Trap 12: the site accepts everything at first; the refusal names the resource."""
+    lab = start_lab(**change)
+    answer = await driver.start(lab, ALICE)
+    state = await until(driver, reference(lab, answer), State.ENDED)
+    assert said in state.text
+    assert "Exception" not in state.text
+
+
+async def test_gpus_are_asked_for_by_the_sites_own_resource(driver: UnicoreSite, site: Site) -> None:
+    """Trap 14: GPUsPerNode would ask Slurm for nonsense."""
+    lab = start_lab(partition="gpu", resources={"nodes": 1, "gpus": 2, "runtime": 10})
+    answer = await driver.start(lab, ALICE)
+    await until(driver, reference(lab, answer), State.RUNNING)
+
+
+async def test_the_controller_being_down_changes_nothing(driver: UnicoreSite, site: Site) -> None:
+    """A batch system that hangs makes no lab end."""
+    lab = start_lab()
+    answer = await driver.start(lab, ALICE)
+    await until(driver, reference(lab, answer), State.RUNNING)
+    site.faults.controller_down = True
+    assert (await driver.poll([reference(lab, answer)]))[lab.start_id].state in {State.RUNNING, State.UNKNOWN}
+
+
+async def test_a_lab_without_credential_is_unknown(driver: UnicoreSite) -> None:
+    """Nothing is asked in nobody's name."""
+    lab = reference(start_lab(), None, None)
+    state = (await driver.poll([lab]))[lab.start_id]
+    assert (state.state, state.code) == (State.UNKNOWN, "credential")
+
+
+async def test_health_needs_no_login(driver: UnicoreSite, site: Site) -> None:
+    """Anybody may see whether the site takes jobs."""
+    assert (await driver.health()).available
+    site.faults.answer_status = 500
+    assert not (await driver.health()).available
+
+
+async def test_the_log_of_a_job_that_is_gone(driver: UnicoreSite) -> None:
+    """There is nothing to read, and the caller is told so."""
+    with pytest.raises(NotFound):
+        await driver.log(reference(start_lab(), None))
+
+
+async def test_many_labs_in_one_poll(driver: UnicoreSite) -> None:
+    """One question about all; one lab's trouble is not another's."""
+    good = start_lab()
+    answer = await driver.start(good, ALICE)
+    bad = reference(start_lab(), None, SecretStr("tok-nobody"))
+    states = await driver.poll([reference(good, answer), bad])
+    assert states[good.start_id].state in WAITING
+    assert states[bad.start_id].state is State.UNKNOWN
+
+
+@hypothesis_settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=60, deadline=None)
+@given(body=st.binary(max_size=200), status=st.sampled_from([200, 201, 204, 404, 403, 432, 500, 502]))
+async def test_no_answer_whatever_means_the_end(body: bytes, status: int) -> None:
+    """Any bytes with any status leave the lab unknown: an end needs a sentence that is understood."""
+
+    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        kind = b"" if not body else b"Content-Type: application/json\r\n"
+        writer.write(
+            b"HTTP/1.1 %d X\r\n%bContent-Length: %d\r\nConnection: close\r\n\r\n" % (status, kind, len(body)) + body
+        )
+        await writer.drain()
+        writer.close()
+
+    server = await asyncio.start_server(answer, "127.0.0.1", 0)
+    port = server.sockets[0].getsockname()[1]
+    url = f"http://127.0.0.1:{port}/X/rest/core"
+    async with server, UnicoreSite("demo", system(url), OPTIONS, "http://127.0.0.1:9", pause=no_pause) as driver:
+        lab = reference(start_lab(), wire.StartAnswer(handle=wire.Handle(url=f"{url}/jobs/abc123")))
+        assert (await driver.poll([lab]))[lab.start_id].state is State.UNKNOWN
