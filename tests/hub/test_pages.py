@@ -39,21 +39,18 @@ BATCH = {
     "resources.runtime": "60",
 }
 HUB = """
-import asyncio, json, sys
+import json
 from pathlib import Path
 from jupyterhub.auth import DummyAuthenticator
 from jupyterhub.proxy import Proxy
 from pydantic import SecretStr
-from jupyter_jsc.client import ManagerClient, TunnelClient
-from jupyter_jsc.config.model import Configuration
+from jupyter_jsc.config.settings import HubSettings
 from jupyter_jsc.demo import centre
 from jupyter_jsc.hub.configure import configure
 from jupyter_jsc.hub.handlers import API_HANDLERS
-from jupyter_jsc.hub.journal import Journal
 from jupyter_jsc.hub.login import LoginPage
 from jupyter_jsc.hub.pages import PAGE_HANDLERS
 from jupyter_jsc.hub.portal import Portal
-from jupyter_jsc.hub.starts import Starts
 from jupyter_jsc.hub.stream import STREAM_HANDLERS
 
 folder = Path(__file__).parent
@@ -66,12 +63,14 @@ tree["systems"] = {
                       {node.name: "ssh-ed25519 AAAA" for node in site.login_nodes})
     for name, site in centre.SITES.items()
 }
-configuration = Configuration.model_validate(tree)
-journal = Journal(f"sqlite:///{folder}/hub.sqlite")
-journal.open()
-managers = {name: ManagerClient(str(service.url), folder / "token") for name, service in configuration.managers.items()}
-tunnels = TunnelClient(str(configuration.tunnelmgr.url), folder / "token")
-portal = Portal(configuration, journal, managers, tunnels, Starts(configuration, journal, managers, tunnels), 1.0)
+(folder / "configuration").mkdir(exist_ok=True)
+(folder / "configuration" / "portal.yaml").write_text(json.dumps(tree))
+settings = HubSettings(
+    configuration=folder / "configuration",
+    manager_token_files={name: folder / "token" for name in tree["managers"]},
+    tunnelmgr_token_file=folder / "token",
+)
+portal = Portal.from_settings(settings, database_url=f"sqlite:///{folder}/hub.sqlite")
 
 
 class NoProxy(Proxy):
@@ -92,7 +91,7 @@ class Names(DummyAuthenticator):
         return SecretStr("x")
 
     def get_handlers(self, app):
-        asyncio.get_event_loop().call_soon(portal.start)
+        portal.start()
         login = dict(super().get_handlers(app))["/login"]
         return [("/ways", LoginPage), ("/login", login), *API_HANDLERS, *STREAM_HANDLERS, *PAGE_HANDLERS]
 

@@ -130,6 +130,13 @@ def test_phases_end_where_the_start_failed():
     assert row(events, "failed", NOW + timedelta(days=1))[1] == ("queued", "broken", "10 s")
 
 
+def test_late_word_after_the_end_is_no_progress():
+    """A site's message that crosses the end of a start moves neither phase nor percent."""
+    events = [event("queued", 1, 25), event("failed", 11, 100), event("running", 12, 100)]
+    opened = views.history(start(outcome="failed"), events, CONFIGURATION, NOW, latest=True)
+    assert (opened.percent, opened.phases[1].state) == (25, "broken")
+
+
 CODES = st.sampled_from([*views.SENTENCES, "something_new"])
 
 

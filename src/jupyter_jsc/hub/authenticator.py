@@ -143,13 +143,19 @@ class LabAuthenticator(GenericOAuthenticator):
         return SecretStr((await self._fresh_state(user, _SPARE_S))["access_token"])
 
     async def revoke(self, user: Any) -> None:
-        """End the user's refresh token at the provider; a failure is only logged."""
+        """End the user's refresh token and session at the provider; a failure is only logged.
+
+        Unity ends the session for ``logout=true``; where that is refused (400 ``invalid_scope``, and nothing is
+        revoked) the token alone is ended.
+        """
         state = await user.get_auth_state() or {}
         if not (self.revoke_url and state.get("refresh_token")):
             return
         form = {"client_id": self.client_id, "token": state["refresh_token"], "token_type_hint": "refresh_token"}
         try:
-            answer = await self._post(self.revoke_url, form)
+            answer = await self._post(self.revoke_url, form | {"logout": "true"})
+            if answer.code == 400:
+                answer = await self._post(self.revoke_url, form)
         except Unavailable as error:
             self.log.warning("Token of %s not revoked: %s", user.name, error.message)
         else:

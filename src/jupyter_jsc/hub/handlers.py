@@ -5,17 +5,18 @@ Entered by ``LabAuthenticator.get_handlers``. XSRF protection is JupyterHub's ow
 a cookie; a lab's token must be the one of this very start.
 """
 
+import asyncio
+import contextlib
 import functools
-import hmac
 import json
 from collections.abc import Awaitable, Callable
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 from jupyterhub.apihandlers.base import APIHandler
 from jupyterhub.apihandlers.users import UserServerAPIHandler
 from jupyterhub.scopes import needs_scope
 from pydantic import BaseModel, ValidationError
-from tornado import web
+from tornado.web import authenticated
 
 from jupyter_jsc import errors, names, wire
 from jupyter_jsc.hub import labs
@@ -29,6 +30,7 @@ Model = TypeVar("Model", bound=BaseModel)
 Method = TypeVar("Method", bound=Callable[..., Awaitable[None]])
 
 _LARGEST_BODY = 64 * 1024
+_UNWIND_S = 5.0
 
 
 def answers_errors(method: Method) -> Method:
@@ -45,7 +47,7 @@ def answers_errors(method: Method) -> Method:
                 self.set_header("Retry-After", str(int(error.retry_after_s)))
             self.finish(json.dumps({"status": error.status, "message": error.message} | _plain(error.detail)))
 
-    return wrapped  # type: ignore[return-value]
+    return cast("Method", wrapped)
 
 
 def _plain(detail: dict[str, Any]) -> dict[str, str]:
@@ -58,7 +60,7 @@ class JSCHandler(APIHandler):
     @property
     def portal(self) -> Portal:
         """The portal that this hub runs."""
-        return self.authenticator.portal  # type: ignore[no-any-return]
+        return self.authenticator.portal
 
     def body(self, model: type[Model]) -> Model:
         """Return the request's JSON as *model*, or raise :class:`errors.InvalidRequest`."""
@@ -70,6 +72,11 @@ class JSCHandler(APIHandler):
             first = error.errors(include_url=False, include_input=False)[0]
             place = ".".join(map(str, first["loc"])) or "body"
             raise errors.InvalidRequest(f"{place}: {first['msg']}", field=place, allowed=first["msg"]) from error
+
+    def check_scope(self, scope: str, user_name: str) -> None:
+        """Return if the request has *scope* on that user, or raise :class:`errors.Forbidden`: a lab's token has not."""
+        if not self.has_scope(f"{scope}!user={user_name}"):
+            raise errors.Forbidden(f"This needs the scope {scope}.")
 
     async def tree(self, user: Any) -> OptionTree:
         """Return what *user* may choose now."""
@@ -93,12 +100,13 @@ class JSCHandler(APIHandler):
             raise errors.NotFound("There is no such start, or it is over.")
         held = self.parsed_scopes.get(LAB_SCOPE)
         own = isinstance(held, dict) and f"{start.user}/{start.server}" in held.get("server", ())
-        spawner = self.user_of(start.user).spawners[start.server]
-        sent = self.get_auth_token() or ""
-        if not (own and spawner.start_id == start_id and hmac.compare_digest(sent, spawner.api_token or "")):
+        if not (own and self._spawner(start).is_token_of(start_id, self.get_auth_token() or "")):
             self.log.warning("Refused a callback for %s: the token is not that of this start", start_id)
             raise errors.Forbidden("This token is not the one of this start.")
         return start
+
+    def _spawner(self, start: Start) -> Any:
+        return self.user_of(start.user).spawners[start.server]
 
 
 class EventsHandler(JSCHandler):
@@ -108,18 +116,8 @@ class EventsHandler(JSCHandler):
     async def post(self, start_id: str) -> None:
         """Append the event; 409 after the end of the start."""
         start = self.start_of_token(start_id)
-        event = self.body(wire.Event)
-        if start.outcome is not None:
-            raise errors.Conflict("This start has ended.")
-        if event.code in FINAL_CODES:
-            allowed = "codes of the lab's own progress"
-            raise errors.InvalidRequest(f"code: {event.code!r}. Allowed: {allowed}.", field="code", allowed=allowed)
-        await self.portal.journal.add_event(start_id, "lab", event)
+        await self.portal.starts.lab_event(start, self.body(wire.Event))
         self.set_status(204)
-
-
-FINAL_CODES = frozenset({"submitted", "accepted", "tunnel_open", "ready", "failed", "cancelled", "stopped", "ended"})
-"""Codes that only the hub writes."""
 
 
 class StartedHandler(JSCHandler):
@@ -161,23 +159,23 @@ class CancelHandler(JSCHandler):
 async def cancel(handler: Any, user: Any, server: str, portal: Portal) -> None:
     """End the lab's open start: the flow unwinds by itself, wherever it is; a lab in use is stopped by the hub."""
     latest = portal.journal.latest(portal.lab_id(user.name, server))
-    if latest is None or latest.outcome is not None:
-        return
-    spawner = user.spawners[server]
-    if spawner.ready:
+    spawner = user.spawners[server] if server in user.orm_spawners else None
+    if spawner is not None and spawner.ready:
         await handler.stop_single_user(user, server)
-    else:
+    elif latest is not None and latest.outcome is None and (spawner is None or spawner.pending != "stop"):
         await portal.starts.finish(latest.start_id, "cancelled", "hub", "The start was cancelled.")
 
 
 class OptionsHandler(JSCHandler):
     """What the caller may choose."""
 
-    @web.authenticated
+    @authenticated
     @answers_errors
     async def get(self) -> None:
         """Answer the tree that the form renders."""
-        tree = await self.tree(self.current_user)
+        user = self.user_of(self.current_user.name)
+        self.check_scope("read:servers", user.name)
+        tree = await self.tree(user)
         systems = {name: _system_document(choice) for name, choice in tree.systems.items()}
         self.finish(json.dumps({"systems": systems}))
 
@@ -262,11 +260,6 @@ class LabServerHandler(UserServerAPIHandler):
     A start answers before its options would be looked at (``slow_spawn_timeout`` is 0), so the check comes first.
     """
 
-    def get_server_json_body(self) -> dict[str, Any]:
-        """Called by PUT and POST of JupyterHub."""
-        body: dict[str, Any] = super().get_server_json_body()
-        return body
-
     @needs_scope("start:servers")
     @answers_errors
     async def post(self, user_name: str, server_name: str = "") -> None:
@@ -281,12 +274,31 @@ class LabServerHandler(UserServerAPIHandler):
         await self._check(user_name, server_name)
         await super().put(user_name, server_name)
 
+    @needs_scope("delete:servers")
+    @answers_errors
+    async def delete(self, user_name: str, server_name: str = "") -> None:
+        """Stop the lab, also while it starts or the hub reconnects to it, where JupyterHub's own route fails (V9)."""
+        user = self.find_user(user_name)
+        if (
+            user is not None
+            and server_name in user.spawners
+            and user.spawners[server_name].pending in {"spawn", "check"}
+        ):
+            spawner = user.spawners[server_name]
+            await cancel(self, user, server_name, self.authenticator.portal)
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(_UNWIND_S):
+                    while spawner.pending:  # noqa: ASYNC110  JupyterHub sets flags and offers no event
+                        await asyncio.sleep(0.02)
+            if spawner.pending:
+                self.set_status(202)
+                return
+        await super().delete(user_name, server_name)
+
     async def _check(self, user_name: str, server_name: str) -> None:
         user = self.find_user(user_name)
         if user is None:
             raise errors.NotFound("There is no such user.")
-        if not server_name:
-            raise errors.InvalidRequest("A lab needs a name.", field="server", allowed="a name")
         row = user.orm_spawners.get(server_name)
         options = self.get_server_json_body()["user_options"] or (row.user_options if row else None)
         accounts = Account.of_auth_state(await user.get_auth_state())

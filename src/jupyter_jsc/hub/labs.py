@@ -87,14 +87,13 @@ async def delete_lab(user: Any, server: str, *, portal: Portal) -> None:
     if server in user.spawners and user.spawners[server].active:
         raise errors.Conflict("The lab is in use. Stop it before you delete it.")
     lab_id = portal.lab_id(user.name, server)
-    latest = portal.journal.latest(lab_id)
-    if latest is not None and not await portal.starts.until_clean(latest.start_id, _CLEAN_S):
-        raise errors.Conflict("The lab's last job is still being stopped. Try again in a minute.")
+    for start in portal.journal.unfinished():
+        if start.lab_id == lab_id and not await portal.starts.until_clean(start.start_id, _CLEAN_S):
+            raise errors.Conflict("The lab's last job is still being stopped. Try again in a minute.")
+    await user.spawners[server].delete_forever()
     user.spawners.pop(server, None)
     user.db.delete(row)
     user.db.commit()
-    await portal.journal.forget(lab_id)
-    portal.journal.list_changed(user.name)
 
 
 def _lab(user: Any, row: Any, portal: Portal, tree: OptionTree) -> Lab:
@@ -114,9 +113,11 @@ def _lab(user: Any, row: Any, portal: Portal, tree: OptionTree) -> Lab:
 def _state(spawner: Any, start: Start | None) -> str:
     if spawner is None or not spawner.active:
         return "stopped"
+    if spawner.pending == "spawn" and (start is None or start.start_id != spawner.start_id):
+        return "starting"
     if spawner.pending == "stop" or start is None or start.outcome is not None:
         return "stopping"
-    if spawner.pending == "check" and start.last is not None and start.last.code in {"tunnel_open", "ready"}:
+    if spawner.pending == "check" and start.host is not None:
         return "reconnecting"
     return "running" if spawner.ready else "starting"
 

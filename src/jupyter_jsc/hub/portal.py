@@ -2,7 +2,9 @@
 """The portal inside the hub: configuration, journal, clients, starts, supervisor. One object, owned by the authenticator.
 
 Reached as ``authenticator.portal`` by spawner, handlers and pages. What a ``jupyterhub_config.py`` must set is
-done by :func:`jupyter_jsc.hub.configure.configure`.
+done by :func:`jupyter_jsc.hub.configure.configure`: authenticator and spawner classes, the custom scopes
+``custom:jsc:lab`` (held by users, given to labs) and ``custom:jsc:notice`` (role of the managers' services),
+``slow_spawn_timeout`` 0, named servers, servers and proxy left alone at shutdown.
 """
 
 import asyncio
@@ -13,8 +15,10 @@ from typing import Any, Self
 from weakref import WeakValueDictionary
 
 import structlog
+from jupyterhub.app import JupyterHub
+from pydantic import SecretStr
 
-from jupyter_jsc import names
+from jupyter_jsc import errors, names
 from jupyter_jsc.client import ManagerClient, TunnelClient
 from jupyter_jsc.config import load
 from jupyter_jsc.config.model import Configuration
@@ -34,11 +38,21 @@ class Portal:
     journal: Journal
     managers: dict[str, ManagerClient]
     tunnels: TunnelClient
-    starts: Starts
     poll_interval_s: float
+    starts: Starts = field(init=False)
     spawners: WeakValueDictionary[str, Any] = field(default_factory=WeakValueDictionary)
     """The spawners of labs in use, by lab id; each enters itself."""
     _tasks: set[asyncio.Task[None]] = field(default_factory=set)
+
+    def __post_init__(self) -> None:
+        self.starts = Starts(
+            self.configuration,
+            self.journal,
+            self.managers,
+            self.tunnels,
+            token_of=self._token_of,
+            on_end=lambda start: self.spawn_task(self._ended(start)),
+        )
 
     @classmethod
     def from_settings(cls, settings: HubSettings, *, database_url: str) -> Self:
@@ -51,8 +65,7 @@ class Portal:
             for name, token_file in settings.manager_token_files.items()
         }
         tunnels = TunnelClient(str(configuration.tunnelmgr.url), settings.tunnelmgr_token_file)
-        starts = Starts(configuration, journal, managers, tunnels)
-        return cls(configuration, journal, managers, tunnels, starts, settings.poll_interval_s)
+        return cls(configuration, journal, managers, tunnels, settings.poll_interval_s)
 
     def lab_id(self, user: str, server: str) -> str:
         """Return the id of a user's lab."""
@@ -86,10 +99,21 @@ class Portal:
         async with contextlib.AsyncExitStack() as stack:
             for client in (*self.managers.values(), self.tunnels):
                 await stack.enter_async_context(client)
-            await Supervisor(self.starts, self.managers, self.poll_interval_s, self._ended).run()
+            await Supervisor(self.starts, self.managers, self.poll_interval_s).run()
+
+    async def _token_of(self, user_name: str) -> SecretStr:
+        """Return the user's fresh access token, also when no request or spawner of the user is there."""
+        hub = JupyterHub.instance()  # traitlets' own singleton of the application: the only one who knows all users
+        try:
+            user = hub.users[user_name]
+        except KeyError:
+            raise errors.CredentialRefused("This user is not known to the portal any more.") from None
+        token: SecretStr = await hub.authenticator.fresh_access_token(user)
+        return token
 
     async def _ended(self, start: Start) -> None:
-        """Let JupyterHub notice at once that a lab in use has ended by itself."""
+        """Let JupyterHub notice at once that a start is over, then tell the user's pages."""
         spawner = self.spawners.get(start.lab_id)
-        if spawner is not None and spawner.ready:
-            await spawner.poll_and_notify()
+        if spawner is not None:
+            await spawner.start_ended(start.start_id)
+        self.journal.list_changed(start.user)

@@ -7,6 +7,8 @@ that JupyterHub's own wait cannot stop a job for a network fault (V8, V9, V11).
 """
 
 import asyncio
+import hashlib
+import hmac
 import re
 from collections.abc import AsyncIterator, Mapping
 from typing import Any
@@ -14,29 +16,37 @@ from typing import Any
 from jupyterhub.spawner import Spawner, SpawnException
 from pydantic import SecretStr
 
-from jupyter_jsc import names, wire
-from jupyter_jsc.errors import InvalidRequest
+from jupyter_jsc import errors, names, wire
 from jupyter_jsc.hub.accounts import Account
 from jupyter_jsc.hub.configure import LAB_SCOPE
+from jupyter_jsc.hub.credentials import seal, unseal
+from jupyter_jsc.hub.journal import Start
 from jupyter_jsc.hub.options import options_tree, validate
 from jupyter_jsc.hub.portal import Portal
 from jupyter_jsc.hub.starts import StartEnded
 
 _SECRET = re.compile(r"TOKEN|SECRET|PASSWORD|COOKIE", re.IGNORECASE)
 _YEAR_S = 365 * 24 * 3600
+_HTTP_S = 300
+"""How long JupyterHub waits for a lab that has answered us a moment ago."""
 _STOP_S = 15.0
+_AGAIN_S = 10.0
+_NOWHERE = "http://127.0.0.1:9"
+"""The discard port, where nothing answers: JupyterHub needs an address even for a lab that has ended."""
 
 
 class LabSpawner(Spawner):
     """Starts, polls and stops one lab through the manager of its system."""
 
     start_id = ""
+    _token_hash = ""
+    _sealed = ""
 
     def __init__(self, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.env_keep: list[str] = []
         self.start_timeout = _YEAR_S
-        self.http_timeout = _YEAR_S
+        self.http_timeout = _HTTP_S
         self.poll_interval = 5
         self.server_token_scopes = ["users:activity!user", "access:servers!server", f"{LAB_SCOPE}!server"]
 
@@ -51,38 +61,43 @@ class LabSpawner(Spawner):
         return self.portal.lab_id(self.user.name, self.name)
 
     def get_state(self) -> dict[str, Any]:
-        """Return what JupyterHub stores; the journal has the rest."""
-        return super().get_state() | ({"start_id": self.start_id} if self.start_id else {})
+        """Return what JupyterHub stores; the journal has the rest. The lab's token is there encrypted only."""
+        if not self.start_id:
+            return super().get_state()
+        ours = {"start_id": self.start_id, "token_hash": self._token_hash, "sealed": self._sealed}
+        return super().get_state() | ours
 
     def load_state(self, state: dict[str, Any]) -> None:
         """Take up what JupyterHub stored."""
         super().load_state(state)
         self.start_id = state.get("start_id", "")
+        self._token_hash = state.get("token_hash", "")
+        self._sealed = state.get("sealed", "")
 
     def clear_state(self) -> None:
         """Forget the last start."""
         super().clear_state()
-        self.start_id = ""
+        self.start_id = self._token_hash = self._sealed = ""
+
+    def is_token_of(self, start_id: str, token: str) -> bool:
+        """Tell whether *token* is the one that the lab of this very start was given."""
+        known = self.start_id == start_id and bool(self._token_hash)
+        return known and hmac.compare_digest(_hash(token), self._token_hash)
 
     async def start(self) -> str:
         """Return the address of a lab that answers; the journal is written before anything happens outside."""
-        options = await self._checked_options()
-        journal, starts = self.portal.journal, self.portal.starts
-        await self._close_former()
-        start_id = names.new_start_id()
-        await journal.open_start(start_id, self.lab_id, self.user.name, self.name, options.model_dump(mode="json"))
-        self.start_id = start_id
-        self.portal.spawners[self.lab_id] = self
-        self.orm_spawner.state = self.get_state()
+        # SQLite: nothing that the hub's session holds may lock out the journal's own connection.
         self.db.commit()
         try:
-            address = await starts.run(self._start_lab(options), self._credentials)
-        except StartEnded as error:
-            raise _refusal(error.message, 500) from error
-        except asyncio.CancelledError:
-            await starts.finish(start_id, "cancelled", "hub", "The start was cancelled.")
-            raise
-        self.portal.spawn_task(self._announce(start_id))
+            options = await self._checked_options()
+            await self._close_former()
+            await self._open_start(options)
+            address = await self.portal.starts.run(self.start_id, self._start_lab(options))
+        except errors.JSCError as error:
+            raise _refusal(error) from error
+        # A start that is cancelled stays open here: JupyterHub calls stop() after a user's cancel, and does not
+        # when the hub itself goes down.
+        self.portal.spawn_task(self._announce(self.start_id))
         return address
 
     async def poll(self) -> int | None:
@@ -94,29 +109,56 @@ class LabSpawner(Spawner):
         """End the lab's open start; job and tunnel follow, at once or as soon as their services answer again."""
         _ = now
         start = self.portal.journal.latest(self.lab_id)
-        if start is not None:
+        if start is None:
+            return
+        if await self.portal.starts.was_ready(start.start_id):
             await self.portal.starts.finish(start.start_id, "stopped", "hub", "The lab was stopped.")
-            await self.portal.starts.until_clean(start.start_id, _STOP_S)
+        else:
+            await self.portal.starts.finish(start.start_id, "cancelled", "hub", "The start was cancelled.")
+        await self.portal.starts.until_clean(start.start_id, _STOP_S)
 
     async def get_url(self) -> str:
         """Return the lab's address once it answers again after a restart of the hub.
 
         Called by JupyterHub for servers that it finds in its database. Waits as long as the lab has not
-        ended; then JupyterHub is to give up soon.
+        ended, and submits a start whose job the site does not have yet; then JupyterHub is to give up soon.
         """
-        start = self.portal.journal.latest(self.lab_id)
-        if start is not None and start.outcome is None:
+        while (start := self.portal.journal.latest(self.lab_id)) is not None and start.outcome is None:
             self.portal.spawners[self.lab_id] = self
-            self.portal.starts.lend_credentials(start.start_id, self._credentials)
             try:
-                address = await self.portal.starts.resume(start.start_id)
-            except StartEnded:
-                pass
+                address = await self._resumed(start)
+            except StartEnded as error:
+                self.log.info("%s is over: %s", self._log_name, error.message)
+            except Exception:  # JupyterHub would forget the lab, and its job would run on alone (V8)
+                self.log.exception("%s cannot be resumed now, trying again", self._log_name)
+                await asyncio.sleep(_AGAIN_S)
             else:
                 self.portal.spawn_task(self._announce(start.start_id))
-                return address
+                return f"{address}{self.server.base_url}"
         self.http_timeout = 1
-        return str(self.server.url)
+        return _NOWHERE
+
+    async def start_ended(self, start_id: str) -> None:
+        """Return once JupyterHub has noticed that a start is over. Called by the portal."""
+        if self.ready and self.start_id == start_id:
+            await self.poll_and_notify()
+        elif self._waiting_for_response and self._spawn_future is not None and self.start_id == start_id:
+            # JupyterHub waits for an answer of a lab that is gone, and nobody else would end that.
+            self._spawn_future.cancel()
+            await asyncio.wait({self._spawn_future})
+            await self.user.stop(self.name)
+        while self.active and self.start_id in {start_id, ""}:  # noqa: ASYNC110  JupyterHub sets flags and offers no event
+            await asyncio.sleep(0.02)
+
+    async def delete_forever(self) -> None:
+        """Forget the lab's history. Called by JupyterHub when the stopped lab or its user is deleted."""
+        await self.portal.journal.forget(self.lab_id)
+        self.portal.journal.list_changed(self.user.name)
+
+    async def rename(self, old_name: str, new_name: str) -> None:
+        """Refuse: jobs, tunnels and history are found by the name; the title is what people read."""
+        _ = old_name, new_name
+        raise SpawnException("The name of a lab stays as it is. Change its title.", reason="rename", status_code=400)
 
     async def progress(self) -> AsyncIterator[dict[str, Any]]:
         """Yield the events of the start for JupyterHub's own progress stream, replayed for each watcher."""
@@ -132,8 +174,8 @@ class LabSpawner(Spawner):
             await asyncio.sleep(0.5)
 
     def _start_lab(self, options: wire.Options) -> wire.StartLab:
-        system = self.portal.configuration.systems[options.system]
-        if system.unicore.hub_connect_url:
+        system = self.portal.configuration.systems.get(options.system)
+        if system is not None and system.unicore.hub_connect_url:
             self.hub_connect_url = system.unicore.hub_connect_url
         env: Mapping[str, str] = {name: str(value) for name, value in self.get_env().items()}
         events = f"{env['JUPYTERHUB_API_URL']}/jsc/starts/{self.start_id}"
@@ -150,15 +192,30 @@ class LabSpawner(Spawner):
         )
 
     async def _checked_options(self) -> wire.Options:
+        if not self.name:
+            raise errors.InvalidRequest("A lab needs a name.", field="server", allowed="a name")
         accounts = Account.of_auth_state(await self.user.get_auth_state())
-        try:
-            return validate(dict(self.user_options), options_tree(accounts, self.portal.configuration))
-        except InvalidRequest as error:
-            raise _refusal(error.message, 400) from error
+        return validate(dict(self.user_options or {}), options_tree(accounts, self.portal.configuration))
 
-    async def _credentials(self) -> SecretStr:
-        token: SecretStr = await self.authenticator.fresh_access_token(self.user)
-        return token
+    async def _open_start(self, options: wire.Options) -> None:
+        """Write the start into the journal, and into JupyterHub's database what its resumption needs (V6)."""
+        start_id = names.new_start_id()
+        sealed = (await seal({"api_token": self.api_token})).decode("ascii")
+        journal = self.portal.journal
+        await journal.open_start(start_id, self.lab_id, self.user.name, self.name, options.model_dump(mode="json"))
+        self.start_id, self._token_hash, self._sealed = start_id, _hash(self.api_token), sealed
+        self.portal.spawners[self.lab_id] = self
+        self.orm_spawner.state = self.get_state()
+        self.db.commit()
+
+    async def _resumed(self, start: Start) -> str:
+        self.api_token = (await unseal(self._sealed.encode("ascii"))).get("api_token", "") if self._sealed else ""
+        starts = self.portal.starts
+        if await starts.was_ready(start.start_id):
+            return await starts.reconnect(start.start_id)
+        known = self.api_token and self.start_id == start.start_id
+        lab = self._start_lab(wire.Options.model_validate(start.options)) if known else None
+        return await starts.run(start.start_id, lab)
 
     async def _close_former(self) -> None:
         """Close a start that the hub forgot: one lab has one job."""
@@ -172,11 +229,19 @@ class LabSpawner(Spawner):
             await asyncio.sleep(0.02)
         start = self.portal.journal.known(start_id)
         if self.ready and start is not None and start.outcome is None:
-            await self.portal.starts.ready(start_id)
+            if start.last is None or start.last.code != "ready":
+                await self.portal.starts.say(start_id, "ready", 100, "The lab is ready.")
+            self.portal.journal.list_changed(self.user.name)
 
 
-def _refusal(message: str, status: int) -> SpawnException:
+def _hash(token: str) -> str:
+    return hashlib.sha256(token.encode()).hexdigest()
+
+
+def _refusal(error: errors.JSCError) -> SpawnException:
     """Return an exception that JupyterHub shows without a traceback, on every page and stream (V4)."""
-    error = SpawnException(message, reason="options" if status == 400 else "ended", status_code=status)
-    error.jupyterhub_message = message
-    return error
+    reason = "options" if isinstance(error, errors.InvalidRequest) else "ended"
+    status = error.status if isinstance(error, errors.InvalidRequest) else 500
+    refusal = SpawnException(error.message, reason=reason, status_code=status)
+    refusal.jupyterhub_message = error.message
+    return refusal

@@ -7,9 +7,10 @@ import json
 from collections.abc import AsyncIterator
 from typing import Any
 
-from tornado import iostream, web
+from tornado.iostream import StreamClosedError
+from tornado.web import authenticated
 
-from jupyter_jsc.hub.handlers import JSCHandler
+from jupyter_jsc.hub.handlers import JSCHandler, answers_errors
 from jupyter_jsc.hub.journal import Event
 
 _HEARTBEAT_S = 15.0
@@ -19,20 +20,23 @@ _RECONNECT_MS = 2000
 class StreamHandler(JSCHandler):
     """The events of all labs of the caller."""
 
-    @web.authenticated
+    @authenticated
+    @answers_errors
     async def get(self) -> None:
         """Stream until the browser goes: ``lab`` for each event, ``labs`` when the list of labs changed.
 
         Without Last-Event-ID it begins with what happens from now on.
         """
+        user = self.user_of(self.current_user.name)
+        self.check_scope("read:servers", user.name)
         self.set_header("Content-Type", "text/event-stream")
         self.set_header("Cache-Control", "no-cache")
         self.set_header("X-Accel-Buffering", "no")
         journal = self.portal.journal
         last = self.request.headers.get("Last-Event-ID", "")
         after = int(last) if last.isdecimal() and len(last) < 19 else await journal.last_id()
-        events = journal.follow(self.current_user.name, after)
-        with contextlib.suppress(iostream.StreamClosedError):
+        events = journal.follow(user.name, after)
+        with contextlib.suppress(StreamClosedError):
             self.write(f"retry: {_RECONNECT_MS}\n\n")
             await self.flush()
             await self._pump(events)

@@ -7,6 +7,7 @@ does not answer changes nothing. Started and owned by :class:`~jupyter_jsc.hub.p
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
 
 import structlog
 
@@ -18,6 +19,15 @@ from jupyter_jsc.hub.starts import Starts
 log = structlog.get_logger()
 
 _BATCH = 500
+_LONGEST_WAIT_S = 300.0
+
+
+@dataclass(frozen=True)
+class _Again:
+    """When to try a clean-up again, by the loop's clock, and how long to wait if that fails too."""
+
+    at: float
+    wait_s: float
 
 
 class Supervisor:
@@ -28,13 +38,12 @@ class Supervisor:
         starts: Starts,
         managers: Mapping[str, ManagerClient],
         interval_s: float,
-        on_end: Callable[[Start], Awaitable[None]],
     ) -> None:
         self._starts = starts
         self._managers = managers
         self._interval_s = interval_s
-        self._on_end = on_end
         self._cleaning: set[str] = set()
+        self._again: dict[str, _Again] = {}
 
     async def run(self) -> None:
         """Look at everything each interval, or soon after being woken, for ever."""
@@ -82,11 +91,8 @@ class Supervisor:
 
     async def _note(self, start_id: str, state: wire.LabState | None) -> None:
         current = self._starts.journal.known(start_id)
-        if state is None or current is None or current.outcome is not None:
-            return
-        await self._starts.observe(current, state)
-        if state.state is wire.State.ENDED:
-            await self._on_end(current)
+        if state is not None and current is not None:
+            await self._starts.observe(current, state)
 
     async def _reference(self, start: Start) -> wire.LabRef | None:
         try:
@@ -97,16 +103,29 @@ class Supervisor:
 
     async def clean_up(self, tasks: asyncio.TaskGroup) -> None:
         """Begin to clean up after every ended start that is not clean; none twice at the same time."""
+        now = asyncio.get_running_loop().time()
         for start in self._starts.journal.unfinished():
-            if start.outcome is not None and start.start_id not in self._cleaning:
-                self._cleaning.add(start.start_id)
-                tasks.create_task(self._clean_up(start))
+            again = self._again.get(start.start_id)
+            if start.outcome is None or start.start_id in self._cleaning or (again and again.at > now):
+                continue
+            self._cleaning.add(start.start_id)
+            tasks.create_task(self._clean_up(start))
 
     async def _clean_up(self, start: Start) -> None:
         try:
             await self._starts.clean_up(start)
-        except* errors.JSCError as group:
-            reasons = [str(error) for error in group.exceptions]
-            log.warning("clean-up not confirmed yet, trying again", start_id=start.start_id, reasons=reasons)
+        except errors.JSCError as error:
+            self._try_again(start, error.message)
+        except Exception:  # a task's outermost frame: one start must not end the supervision of all
+            log.exception("clean-up failed", start_id=start.start_id)
+            self._try_again(start, "internal error")
+        else:
+            self._again.pop(start.start_id, None)
         finally:
             self._cleaning.discard(start.start_id)
+
+    def _try_again(self, start: Start, reason: str) -> None:
+        before = self._again.get(start.start_id)
+        wait_s = min(before.wait_s * 2, _LONGEST_WAIT_S) if before else self._interval_s
+        self._again[start.start_id] = _Again(asyncio.get_running_loop().time() + wait_s, wait_s)
+        log.warning("clean-up not confirmed yet, trying again", start_id=start.start_id, reason=reason, wait_s=wait_s)

@@ -4,7 +4,8 @@
 Called by :mod:`.pages` with the time to print for; nothing here asks anybody anything.
 """
 
-from collections.abc import Mapping, Sequence
+import itertools
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any
@@ -228,11 +229,9 @@ def phases(events: Sequence[Event], outcome: str | None, now: datetime) -> tuple
     """Return the row of phases with the time that each took, as far as *events* tell."""
     reached: dict[int, datetime] = {}
     current = -1
-    end = now
-    for event in events:
-        if event.code in _FINAL:
-            end = event.time
-        elif (index := _phase_of(event)) > current:
+    end = next((event.time for event in events if event.code in _FINAL), now)
+    for event in _until_end(events):
+        if (index := _phase_of(event)) > current:
             current = index
             reached[index] = event.time
     return tuple(_phase(index, current, reached, outcome, end) for index in range(len(PHASES)))
@@ -257,7 +256,12 @@ def _phase_of(event: Event) -> int:
 
 
 def _percent(events: Sequence[Event]) -> int:
-    return max((event.progress for event in events if event.code not in _FINAL), default=0)
+    return max((event.progress for event in _until_end(events)), default=0)
+
+
+def _until_end(events: Sequence[Event]) -> Iterable[Event]:
+    """Return the events before the final one; a late word of the site after it is no progress."""
+    return itertools.takewhile(lambda event: event.code not in _FINAL, events)
 
 
 def card(lab: Lab, configuration: Configuration, now: datetime) -> Card:
@@ -358,7 +362,7 @@ def history(
 
 def _failure(start: Start, events: Sequence[Event], configuration: Configuration) -> Failure:
     final = next((event for event in reversed(events) if event.code == "failed"), None)
-    reached = max((_phase_of(event) for event in events if event.code not in _FINAL), default=0)
+    reached = max((_phase_of(event) for event in _until_end(events)), default=0)
     return Failure(
         what=_words(final) if final else SENTENCES["failed"],
         advice=_ADVICE[reached],
