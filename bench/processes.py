@@ -174,6 +174,7 @@ def _ssh_server_command(folder: Path, port: int) -> list[str]:
         "UsePAM": "no",
         "PasswordAuthentication": "no",
         "PermitRootLogin": "prohibit-password",
+        "ForceCommand": "cat",
     }
     (folder / "sshd_config").write_text("".join(f"{name} {value}\n" for name, value in settings.items()), "utf-8")
     if os.geteuid() == 0:
