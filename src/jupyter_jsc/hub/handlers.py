@@ -16,7 +16,6 @@ from jupyterhub.apihandlers.base import APIHandler
 from jupyterhub.apihandlers.users import UserServerAPIHandler
 from jupyterhub.scopes import needs_scope
 from pydantic import BaseModel, ValidationError
-from tornado.web import authenticated
 
 from jupyter_jsc import errors, names, wire
 from jupyter_jsc.hub import labs
@@ -41,7 +40,7 @@ def answers_errors(method: Method) -> Method:
         try:
             await method(self, *args, **kwargs)
         except errors.JSCError as error:
-            self.set_status(error.status if error.status < 490 else 502)
+            self.set_status(502 if isinstance(error, errors.HostKeyChanged) else error.status)
             self.set_header("Content-Type", "application/json")
             if error.retry_after_s is not None:
                 self.set_header("Retry-After", str(int(error.retry_after_s)))
@@ -73,10 +72,11 @@ class JSCHandler(APIHandler):
             place = ".".join(map(str, first["loc"])) or "body"
             raise errors.InvalidRequest(f"{place}: {first['msg']}", field=place, allowed=first["msg"]) from error
 
-    def check_scope(self, scope: str, user_name: str) -> None:
-        """Return if the request has *scope* on that user, or raise :class:`errors.Forbidden`: a lab's token has not."""
-        if not self.has_scope(f"{scope}!user={user_name}"):
-            raise errors.Forbidden(f"This needs the scope {scope}.")
+    def caller(self, scope: str) -> Any:
+        """Return the user who asks, or raise :class:`errors.Forbidden` without *scope*: a lab's token has none of these."""
+        if self.current_user is None or not self.has_scope(f"{scope}!user={self.current_user.name}"):
+            raise errors.Forbidden(f"This needs a login, or a token with the scope {scope}.")
+        return self.user_of(self.current_user.name)
 
     async def tree(self, user: Any) -> OptionTree:
         """Return what *user* may choose now."""
@@ -169,13 +169,10 @@ async def cancel(handler: Any, user: Any, server: str, portal: Portal) -> None:
 class OptionsHandler(JSCHandler):
     """What the caller may choose."""
 
-    @authenticated
     @answers_errors
     async def get(self) -> None:
         """Answer the tree that the form renders."""
-        user = self.user_of(self.current_user.name)
-        self.check_scope("read:servers", user.name)
-        tree = await self.tree(user)
+        tree = await self.tree(self.caller("read:servers"))
         systems = {name: _system_document(choice) for name, choice in tree.systems.items()}
         self.finish(json.dumps({"systems": systems}))
 
@@ -263,9 +260,15 @@ class LabServerHandler(UserServerAPIHandler):
     @needs_scope("start:servers")
     @answers_errors
     async def post(self, user_name: str, server_name: str = "") -> None:
-        """Start the lab with the options given, or else with those saved."""
+        """Start the lab with the options given, or else with those saved; answered once the journal has the start."""
         await self._check(user_name, server_name)
+        user, portal = self.find_user(user_name), self.authenticator.portal
+        # JupyterHub would take the rest of a cancelled start for the start that is asked for.
+        if not await _until(lambda: not labs.is_ending(user, server_name, portal)):
+            raise errors.Conflict("The lab is still being stopped. Try again in a moment.")
         await super().post(user_name, server_name)
+        spawner, journal = user.spawners[server_name], portal.journal
+        await _until(lambda: spawner.pending != "spawn" or journal.known(spawner.start_id) is not None)
 
     @needs_scope("start:servers")
     @answers_errors
@@ -286,11 +289,7 @@ class LabServerHandler(UserServerAPIHandler):
         ):
             spawner = user.spawners[server_name]
             await cancel(self, user, server_name, self.authenticator.portal)
-            with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(_UNWIND_S):
-                    while spawner.pending:  # noqa: ASYNC110  JupyterHub sets flags and offers no event
-                        await asyncio.sleep(0.02)
-            if spawner.pending:
+            if not await _until(lambda: not spawner.pending):
                 self.set_status(202)
                 return
         await super().delete(user_name, server_name)
@@ -303,6 +302,15 @@ class LabServerHandler(UserServerAPIHandler):
         options = self.get_server_json_body()["user_options"] or (row.user_options if row else None)
         accounts = Account.of_auth_state(await user.get_auth_state())
         validate(options, options_tree(accounts, self.authenticator.portal.configuration))
+
+
+async def _until(condition: Callable[[], bool]) -> bool:
+    """Return whether *condition* held within a few seconds; JupyterHub sets flags and offers no event."""
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(_UNWIND_S):
+            while not condition():
+                await asyncio.sleep(0.01)
+    return condition()
 
 
 _START = f"({names.START_ID.pattern[1:-1]})"

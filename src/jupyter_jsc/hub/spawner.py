@@ -39,6 +39,7 @@ class LabSpawner(Spawner):
     """Starts, polls and stops one lab through the manager of its system."""
 
     start_id = ""
+    _options: wire.Options
     _token_hash = ""
     _sealed = ""
 
@@ -48,6 +49,7 @@ class LabSpawner(Spawner):
         self.start_timeout = _YEAR_S
         self.http_timeout = _HTTP_S
         self.poll_interval = 5
+        self.apply_user_options = _check_options
         self.server_token_scopes = ["users:activity!user", "access:servers!server", f"{LAB_SCOPE}!server"]
 
     @property
@@ -89,10 +91,9 @@ class LabSpawner(Spawner):
         # SQLite: nothing that the hub's session holds may lock out the journal's own connection.
         self.db.commit()
         try:
-            options = await self._checked_options()
             await self._close_former()
-            await self._open_start(options)
-            address = await self.portal.starts.run(self.start_id, self._start_lab(options))
+            await self._open_start(self._options)
+            address = await self.portal.starts.run(self.start_id, self._start_lab(self._options))
         except errors.JSCError as error:
             raise _refusal(error) from error
         # A start that is cancelled stays open here: JupyterHub calls stop() after a user's cancel, and does not
@@ -191,22 +192,17 @@ class LabSpawner(Spawner):
             started_url=f"{events}/started",
         )
 
-    async def _checked_options(self) -> wire.Options:
-        if not self.name:
-            raise errors.InvalidRequest("A lab needs a name.", field="server", allowed="a name")
-        accounts = Account.of_auth_state(await self.user.get_auth_state())
-        return validate(dict(self.user_options or {}), options_tree(accounts, self.portal.configuration))
-
     async def _open_start(self, options: wire.Options) -> None:
         """Write the start into the journal, and into JupyterHub's database what its resumption needs (V6)."""
         start_id = names.new_start_id()
         sealed = (await seal({"api_token": self.api_token})).decode("ascii")
-        journal = self.portal.journal
-        await journal.open_start(start_id, self.lab_id, self.user.name, self.name, options.model_dump(mode="json"))
+        # The state first: a start that the journal knows can then always be resumed.
         self.start_id, self._token_hash, self._sealed = start_id, _hash(self.api_token), sealed
         self.portal.spawners[self.lab_id] = self
         self.orm_spawner.state = self.get_state()
         self.db.commit()
+        journal = self.portal.journal
+        await journal.open_start(start_id, self.lab_id, self.user.name, self.name, options.model_dump(mode="json"))
 
     async def _resumed(self, start: Start) -> str:
         self.api_token = (await unseal(self._sealed.encode("ascii"))).get("api_token", "") if self._sealed else ""
@@ -232,6 +228,17 @@ class LabSpawner(Spawner):
             if start.last is None or start.last.code != "ready":
                 await self.portal.starts.say(start_id, "ready", 100, "The lab is ready.")
             self.portal.journal.list_changed(self.user.name)
+
+
+async def _check_options(spawner: LabSpawner, user_options: Mapping[str, Any]) -> None:
+    """Check with the user's accounts of now. Called by JupyterHub before each start (``apply_user_options``)."""
+    try:
+        if not spawner.name:
+            raise errors.InvalidRequest("A lab needs a name.", field="server", allowed="a name")
+        accounts = Account.of_auth_state(await spawner.user.get_auth_state())
+        spawner._options = validate(dict(user_options), options_tree(accounts, spawner.portal.configuration))  # noqa: SLF001  a hook of this class, as JupyterHub wants it
+    except errors.InvalidRequest as error:
+        raise _refusal(error) from error
 
 
 def _hash(token: str) -> str:

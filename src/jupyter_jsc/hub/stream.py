@@ -8,7 +8,6 @@ from collections.abc import AsyncIterator
 from typing import Any
 
 from tornado.iostream import StreamClosedError
-from tornado.web import authenticated
 
 from jupyter_jsc.hub.handlers import JSCHandler, answers_errors
 from jupyter_jsc.hub.journal import Event
@@ -20,15 +19,13 @@ _RECONNECT_MS = 2000
 class StreamHandler(JSCHandler):
     """The events of all labs of the caller."""
 
-    @authenticated
     @answers_errors
     async def get(self) -> None:
         """Stream until the browser goes: ``lab`` for each event, ``labs`` when the list of labs changed.
 
         Without Last-Event-ID it begins with what happens from now on.
         """
-        user = self.user_of(self.current_user.name)
-        self.check_scope("read:servers", user.name)
+        user = self.caller("read:servers")
         self.set_header("Content-Type", "text/event-stream")
         self.set_header("Cache-Control", "no-cache")
         self.set_header("X-Accel-Buffering", "no")

@@ -1,0 +1,227 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""Tokens kept fresh against the demo's provider, with and without rotation.
+
+Aspects: one refresh for many askers; the old refresh token kept, the new one stored; outcome by class of failure; a
+swapped person; facts of the login; nothing secret in the log; revocation.
+"""
+
+import asyncio
+import contextlib
+import logging
+import socket
+import time
+from collections.abc import AsyncIterator
+from types import SimpleNamespace
+from typing import Any
+
+import httpx
+import pytest
+from fastapi import FastAPI
+
+from jupyter_jsc.demo.identity import IdentitySettings, create_identity_provider
+from jupyter_jsc.errors import CredentialRefused, Unavailable
+from jupyter_jsc.hub.authenticator import LabAuthenticator
+from jupyter_jsc.hub.login import LoginFailed
+from tests.demo.identity_browser import CALLBACK, CLIENT, Browser
+from tests.demo.unicore.conftest import serve
+from tests.hub.test_accounts import CENTRE
+
+
+class User:
+    """JupyterHub's user, as far as the authenticator knows it: a name and an auth_state that is stored."""
+
+    def __init__(self, name: str, state: dict[str, Any] | None) -> None:
+        self.name = name
+        self.state = state
+        self.saved: list[dict[str, Any]] = []
+
+    async def get_auth_state(self) -> dict[str, Any] | None:
+        await asyncio.sleep(0)
+        return self.state
+
+    async def save_auth_state(self, state: dict[str, Any]) -> None:
+        await asyncio.sleep(0)
+        self.state = state
+        self.saved.append(state)
+
+
+class World:
+    """A provider on loopback and the authenticator that uses it."""
+
+    def __init__(self, app: FastAPI, port: int) -> None:
+        base = f"http://127.0.0.1:{port}"
+        self.base = base
+        self.provider = app.state.provider
+        self.authenticator = LabAuthenticator(
+            client_id=CLIENT[0],
+            client_secret=CLIENT[1],
+            token_url=f"{base}/oauth2/token",
+            userdata_url=f"{base}/oauth2/userinfo",
+            revoke_url=f"{base}/oauth2/revoke",
+        )
+        self.authenticator._portal = SimpleNamespace(configuration=CENTRE)
+
+    async def user(self, name: str = "alice", *, expires_in: float = 0.0, **more: Any) -> User:
+        """A user who logged in; the access token counts as ending in *expires_in* seconds."""
+        async with httpx.AsyncClient(base_url=self.base) as http:
+            tokens = await Browser(http, self.provider).tokens(name)
+        model = await self.authenticator._token_to_auth_model(tokens)
+        return User(name, model["auth_state"] | {"expires_at": time.time() + expires_in} | more)
+
+
+@contextlib.asynccontextmanager
+async def world_of(**settings: Any) -> AsyncIterator[World]:
+    with socket.socket() as sock:
+        sock.bind(("127.0.0.1", 0))
+        port = sock.getsockname()[1]
+        made = IdentitySettings(f"http://127.0.0.1:{port}", *CLIENT, (CALLBACK,), **settings)
+        app = create_identity_provider(made)
+        async with serve(app, sock):
+            yield World(app, port)
+
+
+@pytest.fixture(params=[False, True], ids=["kept", "rotated"])
+async def world(request: pytest.FixtureRequest) -> AsyncIterator[World]:
+    async with world_of(rotate_refresh=request.param) as world:
+        yield world
+
+
+async def test_a_login_keeps_what_later_steps_need(world: World) -> None:
+    """Tokens, their end, accounts by system, and how the person logged in; no second copy of the tokens."""
+    user = await world.user()
+    assert user.state is not None
+    assert {"access_token", "refresh_token", "expires_at", "accounts", "login"} <= set(user.state)
+    assert "token_response" not in user.state
+    assert {account["system"] for account in user.state["accounts"]} == {"juwels", "jureca"}
+    assert "jsc" in str(user.state["login"]["authenticator"])
+
+
+async def test_a_token_that_is_still_good_is_handed_out(world: World) -> None:
+    """The provider is not asked without need."""
+    user = await world.user(expires_in=120)
+    before = user.state["access_token"]
+    assert (await world.authenticator.fresh_access_token(user)).get_secret_value() == before
+    assert world.provider.refreshes == 0
+
+
+async def test_many_askers_make_one_refresh(world: World) -> None:
+    """Eight tabs and three labs cost one request; a second one would end the login where tokens rotate."""
+    user = await world.user()
+    tokens = await asyncio.gather(*(world.authenticator.fresh_access_token(user) for _ in range(8)))
+    assert len({token.get_secret_value() for token in tokens}) == 1
+    assert world.provider.refreshes == 1
+    user.state["expires_at"] = 0
+    await world.authenticator.fresh_access_token(user)
+    assert world.provider.refreshes == 2
+
+
+async def test_a_new_refresh_token_is_stored_before_it_is_used(world: World, request: pytest.FixtureRequest) -> None:
+    """A crash after the answer of the token endpoint costs nothing."""
+    user = await world.user()
+    old = user.state["refresh_token"]
+    await world.authenticator.fresh_access_token(user)
+    assert len(user.saved) == 2
+    assert user.saved[0]["refresh_token"] == user.saved[1]["refresh_token"]
+    rotates = user.state["refresh_token"] != old
+    assert rotates is request.node.callspec.params["world"]
+
+
+async def test_rights_are_fresh_and_facts_of_the_login_stay(world: World) -> None:
+    """Accounts follow the provider; how the person logged in does not change by a refresh."""
+    user = await world.user()
+    login = user.state["login"]
+    world.provider.change("alice", accounts=("alice1,juwels,hai,a@x.org",))
+    assert await world.authenticator.refresh_user(user) is True
+    assert [account["system"] for account in user.state["accounts"]] == ["juwels"]
+    assert user.state["login"] == login
+
+
+async def test_a_dead_refresh_token_asks_for_a_login(world: World) -> None:
+    """Unity says invalid_request, others invalid_grant; labs go on."""
+    user = await world.user()
+    world.provider.end_refresh_tokens("alice")
+    assert await world.authenticator.refresh_user(user) is False
+    with pytest.raises(CredentialRefused, match="log in again"):
+        await world.authenticator.fresh_access_token(user)
+
+
+async def test_who_left_the_portals_group_must_log_in(world: World) -> None:
+    """403 access_denied is about the person."""
+    user = await world.user()
+    world.provider.change("alice", groups=("/",))
+    assert await world.authenticator.refresh_user(user) is False
+
+
+async def test_a_disabled_person_is_not_asked_about_for_ever(world: World) -> None:
+    """Unity answers 500 for one user while others succeed: patience ends after five in a row."""
+    user = await world.user()
+    world.provider.change("alice", disabled=True)
+    answers = [await world.authenticator.refresh_user(user) for _ in range(5)]
+    assert answers == [True, True, True, True, False]
+
+
+async def test_a_wrong_client_secret_logs_nobody_out(world: World) -> None:
+    """Our own configuration is broken: said in the log, everybody stays."""
+    user = await world.user()
+    world.authenticator.client_secret = "wrong"
+    assert await world.authenticator.refresh_user(user) is True
+    with pytest.raises(Unavailable, match="does not accept this portal"):
+        await world.authenticator.fresh_access_token(user)
+
+
+async def test_a_provider_that_is_down_logs_nobody_out(world: World) -> None:
+    """What cannot be refreshed now is tried again later."""
+    user = await world.user()
+    world.authenticator.token_url = "http://127.0.0.1:9/token"
+    assert await world.authenticator.refresh_user(user) is True
+    with pytest.raises(Unavailable, match="does not answer"):
+        await world.authenticator.fresh_access_token(user)
+
+
+async def test_another_person_behind_the_same_token_is_refused(world: World) -> None:
+    """Identity is the subject, never the name."""
+    user = await world.user()
+    user.state["oauth_user"] = user.state["oauth_user"] | {"sub": "somebody-else"}
+    assert await world.authenticator.refresh_user(user) is False
+
+
+def test_a_name_that_another_subject_comes_with_is_no_login() -> None:
+    """A recycled user name does not inherit labs."""
+    hook = LabAuthenticator().reconcile_auth_state_hook
+    model = {"name": "alice", "auth_state": {"oauth_user": {"sub": "two"}}}
+    assert hook(None, model, None) == model["auth_state"]
+    with pytest.raises(LoginFailed) as failed:
+        hook(None, model, {"oauth_user": {"sub": "one"}})
+    assert failed.value.reason == "other_person"
+
+
+async def test_without_a_login_there_is_no_token(world: World) -> None:
+    """A user who never logged in, or whose state is gone, is asked to."""
+    with pytest.raises(CredentialRefused):
+        await world.authenticator.fresh_access_token(User("alice", None))
+    assert await world.authenticator.refresh_user(User("alice", None)) is False
+
+
+async def test_logout_ends_the_refresh_token(world: World) -> None:
+    """After it the provider knows the token no more, and we have forgotten it."""
+    user = await world.user()
+    old = user.state["refresh_token"]
+    await world.authenticator.revoke(user)
+    assert user.state["refresh_token"] is None
+    async with httpx.AsyncClient(base_url=world.base) as http:
+        assert (await Browser(http, world.provider).refresh(old)).status_code == 400
+
+
+async def test_no_token_reaches_the_log(world: World, caplog: pytest.LogCaptureFixture) -> None:
+    """Good and bad refreshes at DEBUG repeat no secret."""
+    caplog.set_level(logging.DEBUG)
+    user = await world.user()
+    secrets = [user.state["access_token"], user.state["refresh_token"], CLIENT[1]]
+    await world.authenticator.fresh_access_token(user)
+    secrets += [user.state["access_token"], user.state["refresh_token"]]
+    world.provider.end_refresh_tokens("alice")
+    user.state["expires_at"] = 0
+    await world.authenticator.refresh_user(user)
+    # The provider runs in this process too, and Authlib logs what it issues.
+    ours = "\n".join(record.getMessage() for record in caplog.records if not record.name.startswith("authlib"))
+    assert [secret for secret in secrets if secret in ours] == []
