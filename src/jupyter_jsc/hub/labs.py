@@ -96,6 +96,11 @@ async def delete_lab(user: Any, server: str, *, portal: Portal) -> None:
     user.db.commit()
 
 
+def is_ending(user: Any, server: str, portal: Portal) -> bool:
+    """Tell whether JupyterHub has yet to notice the end of the lab's last start."""
+    return _state(user.spawners.get(server), portal.journal.latest(portal.lab_id(user.name, server))) == "stopping"
+
+
 def _lab(user: Any, row: Any, portal: Portal, tree: OptionTree) -> Lab:
     start = portal.journal.latest(portal.lab_id(user.name, row.name))
     options = row.user_options or {}
