@@ -118,7 +118,8 @@ async def test_from_form_to_cell_and_back(visit: Visit, ring: Ring, alice: Porta
         await page.wait_for_url("**/user/alice/climate-analysis/lab**", timeout=SLOW_MS)
 
         await page.get_by_title(re.compile("Python 3")).first.click(timeout=SLOW_MS)
-        await page.get_by_role("textbox").last.click()
+        await expect(page.get_by_text(re.compile(r"Python 3.*\| Idle"))).to_be_visible(timeout=SLOW_MS)
+        await page.locator(".jp-CodeCell .cm-content").first.click()
         await page.keyboard.type("1+1")
         await page.keyboard.press("Shift+Enter")
         await expect(page.locator(".jp-OutputArea-output").first).to_have_text("2", timeout=SLOW_MS)

@@ -308,7 +308,7 @@ async def _until(condition: Callable[[], bool]) -> bool:
     """Return whether *condition* held within a few seconds; JupyterHub sets flags and offers no event."""
     with contextlib.suppress(TimeoutError):
         async with asyncio.timeout(_UNWIND_S):
-            while not condition():
+            while not condition():  # noqa: ASYNC110  nothing tells of it
                 await asyncio.sleep(0.01)
     return condition()
 

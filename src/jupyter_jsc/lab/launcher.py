@@ -8,8 +8,7 @@ option names, in the job's directory::
     secrets.json  secret environment, read and deleted first of all
     jsc_lab.py    runs the server, and is its extension
 
-Order: events, server, ``LabStarted``; then it waits for the server's end, SIGTERM or the wall time. The next
-step is the hub's (``hub/handlers``), which opens the tunnel to the host and port that are posted here.
+Order: events, server, ``LabStarted`` (the hub opens the tunnel); then the server's end, SIGTERM or the wall time.
 """
 
 from __future__ import annotations
@@ -38,6 +37,7 @@ POLL_S = 0.02  # how often the server's port is looked at; half of it is what th
 REQUEST_S = 10.0  # limit of one request to the hub
 STARTED_S = 75.0  # limit of the request that makes the hub ask the manager, and that the site, for the allocation
 PAUSE_S = 30.0  # longest pause between two attempts to reach the hub
+NO_NEWS = ("--LabApp.news_url=None", "--LabApp.check_for_updates_class=jupyterlab.NeverCheckForUpdate")
 END_S = 20.0  # how long the server may take to end; batch systems kill 30 s after SIGTERM
 MARGIN_S = 30.0  # how long before the wall time the lab is ended: END_S and one request
 PORTS = 5  # how many ports are tried if others take them first
@@ -248,7 +248,7 @@ def command(job: Job, node: Node, port: int) -> list[str]:
     # Not by -m, which imports from the directory that the server starts in: ~/random.py would break it.
     where = (f"--ServerApp.ip={node.address}", f"--ServerApp.port={port}", "--ServerApp.port_retries=0")
     root = ["--ServerApp.allow_root=True"] if os.geteuid() == 0 else []
-    return [sys.executable, str(job.directory / "jsc_lab.py"), *where, *root]
+    return [sys.executable, str(job.directory / "jsc_lab.py"), *where, *NO_NEWS, *root]
 
 
 def environment(job: Job, node: Node, port: int, inherited: dict[str, str]) -> dict[str, str]:
