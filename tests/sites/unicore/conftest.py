@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """The driver against a site: the demo's endpoint in the test process, or a real server.
 
-With ``UNICORE_URL`` and ``UNICORE_TOKEN`` the tests marked ``real_unicore`` run against that server; the demo's
-endpoint is used otherwise, and for every test that breaks the site on purpose.
+Tests that take ``place`` run against both, the real one where ``UNICORE_URL`` and ``UNICORE_TOKEN`` name it (and
+``UNICORE_ACCOUNT``, ``UNICORE_PROJECT``, ``UNICORE_QUEUE``, ``UNICORE_CA`` if needed). Tests that break the site on
+purpose need the demo's endpoint.
 """
 
 import asyncio
@@ -10,6 +11,7 @@ import os
 import socket
 import sys
 from collections.abc import AsyncIterator
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
@@ -40,7 +42,7 @@ def option(setup: str) -> ServiceOption:
 OPTIONS["waits"] = option("echo started; exec sleep 600")
 
 
-def system(url: str, *, notifications: bool = False) -> System:
+def system(url: str, *, notifications: bool = False, ca_file: str = "", queue: str = "batch") -> System:
     """The site as the portal's configuration describes it."""
     runtime = {"label": "Runtime", "minimum": 1, "maximum": 600, "default": 10}
     nodes = {"label": "Nodes", "minimum": 1, "maximum": 9, "default": 1}
@@ -48,12 +50,12 @@ def system(url: str, *, notifications: bool = False) -> System:
         {
             "label": "DEMO",
             "manager": "unicoremgr",
-            "unicore": {"url": url, "notifications": notifications},
+            "unicore": {"url": url, "notifications": notifications, "ca_file": ca_file},
             "jump_hosts": {"dl01": {"host": "127.30.0.1", "host_key": "ssh-ed25519 AAAA"}},
             "lab_hosts": ["dc*", "dl*"],
             "account_keys": {"demo": ["batch", "login"]},
             "partitions": {
-                "batch": {"resources": {"nodes": nodes, "runtime": runtime}},
+                "batch": {"queue": queue, "resources": {"nodes": nodes, "runtime": runtime}},
                 "nowhere": {"queue": "nosuchqueue", "resources": {"nodes": nodes, "runtime": runtime}},
                 "gpu": {"resources": {"gpus": nodes, "nodes": nodes, "runtime": runtime}},
                 "login": {"kind": "interactive", "login_node": "dl*"},
@@ -84,7 +86,33 @@ async def driver(site: Site) -> AsyncIterator[UnicoreSite]:
         yield driver
 
 
-REAL = os.environ.get("UNICORE_URL", "")
+@dataclass(frozen=True)
+class Place:
+    """A site that the same tests run against: its driver and a user's token."""
+
+    driver: UnicoreSite
+    token: SecretStr
+    account: str | None
+    project: str | None
+
+    def lab(self, chosen: str = "waits") -> wire.StartLab:
+        """A lab of this place's user."""
+        return start_lab(chosen, account=self.account, project=self.project)
+
+
+@pytest.fixture(params=["demo", pytest.param("real", marks=pytest.mark.real_unicore)])
+async def place(request: pytest.FixtureRequest, driver: UnicoreSite) -> AsyncIterator[Place]:
+    """The demo's endpoint, and the server that ``UNICORE_URL`` names."""
+    if request.param == "demo":
+        yield Place(driver, ALICE, "alice1", "proj1")
+        return
+    url, token = os.environ.get("UNICORE_URL"), os.environ.get("UNICORE_TOKEN")
+    if not (url and token):
+        pytest.skip("needs a UNICORE server (UNICORE_URL, UNICORE_TOKEN)")
+    account, project = os.environ.get("UNICORE_ACCOUNT"), os.environ.get("UNICORE_PROJECT")
+    made = system(url, ca_file=os.environ.get("UNICORE_CA", ""), queue=os.environ.get("UNICORE_QUEUE", "batch"))
+    async with UnicoreSite("demo", made, OPTIONS, "http://127.0.0.1:9") as real:
+        yield Place(real, SecretStr(token), account, project)
 
 
 def start_lab(chosen: str = "waits", *, start_id: str = "", **options: object) -> wire.StartLab:

@@ -76,6 +76,10 @@ _IN_MESSAGE = (
 )
 
 
+_NODE = r"[A-Za-z0-9.-]+(?:\[[0-9]+(?:-[0-9]+)?(?:,[0-9]+(?:-[0-9]+)?)*\])?"
+_NODE_LIST = re.compile(rf"{_NODE}(?:,{_NODE})*")
+
+
 def state(job: Mapping[str, Any], details: Mapping[str, Any], stderr: str) -> LabState:
     """Return what *job* (fields of the job resource) and *details* (of the batch system) mean.
 
@@ -111,7 +115,7 @@ def ended(job: Mapping[str, Any], slurm: str, stderr: str, site_id: str) -> LabS
         state=State.ENDED,
         code=code,
         text=text,
-        exit_code=int(exit_code) if exit_code.lstrip("-").isdecimal() else None,
+        exit_code=int(exit_code) if re.fullmatch(r"-?[0-9]{1,9}", exit_code) else None,
         log_tail=stderr[-8192:],
         site_id=site_id,
     )
@@ -137,6 +141,8 @@ def _cause(job: Mapping[str, Any], slurm: str, stderr: str) -> tuple[str, str]:
 def nodes(listed: object) -> list[str] | None:
     """Return the hosts of a Slurm node list (``jwc[01-03,7],login1``); None if it is empty or not understood."""
     if not isinstance(listed, str) or not listed.strip() or len(listed) > 4000:
+        return None
+    if not _NODE_LIST.fullmatch(listed.strip()):
         return None
     found: list[str] = []
     for part in re.findall(r"[^,\[]+(?:\[[^\]]*\])?", listed.strip()):
