@@ -51,7 +51,11 @@ async def test_a_queued_start_goes_on(hub, death):
 
     assert {lab.start_id} == set(hub.manager.jobs)
     assert 1 == len(hub.manager.puts)
-    assert f"/user/alice/{lab.server}/" in (hub.folder / "routes.json").read_text()
+
+    async def routed() -> bool:
+        return f"/user/alice/{lab.server}/" in (hub.folder / "routes.json").read_text()
+
+    await until(routed)
     await lab.stop()
 
 

@@ -37,6 +37,7 @@ class Processes:
     def __init__(self, logs: Path) -> None:
         self._logs = logs
         self._running: dict[str, asyncio.subprocess.Process] = {}
+        self._others = set(_children())
         _prctl(_PR_SET_CHILD_SUBREAPER, 1)
 
     async def start(self, name: str, command: Command) -> None:
@@ -84,12 +85,12 @@ class Processes:
                 await child.wait()
 
     async def end_all(self) -> None:
-        """End every process, the last one first, then whatever they left."""
+        """End every process, the last one first, then whatever they left; not what was there before."""
         for name in reversed(list(self._running)):
             await self.end(name)
         for number in (signal.SIGTERM, signal.SIGKILL):
             for _ in range(50):
-                if not (left := list(_children())):
+                if not (left := [pid for pid in _children() if pid not in self._others]):
                     return
                 for pid in left:
                     with contextlib.suppress(ProcessLookupError):

@@ -31,7 +31,6 @@ def configure(c: Any, *, settings_file: Path, manager_tokens: Mapping[str, str])
     c.JupyterHub.cleanup_proxy = False
     # Labs that the hub finds in its database are waited for in the background: one may be queued for hours.
     c.JupyterHub.init_spawners_timeout = 1
-    c.JupyterHub.proxy_check_interval = 10
     # A start waits in the site's queue for hours; neither limit may hold up others or a page.
     c.JupyterHub.concurrent_spawn_limit = 0
     c.JupyterHub.tornado_settings = {"slow_spawn_timeout": 0}
