@@ -34,10 +34,12 @@ class User:
         self.name = name
         self.state = state
         self.saved: list[dict[str, Any]] = []
+        self.logs_in_after_read: dict[str, Any] | None = None
 
     async def get_auth_state(self) -> dict[str, Any] | None:
         await asyncio.sleep(0)
-        return self.state
+        state, self.state = self.state, self.logs_in_after_read or self.state
+        return state
 
     async def save_auth_state(self, state: dict[str, Any]) -> None:
         await asyncio.sleep(0)
@@ -51,6 +53,7 @@ class World:
     def __init__(self, app: FastAPI, port: int) -> None:
         base = f"http://127.0.0.1:{port}"
         self.base = base
+        self.nowhere = "http://127.0.0.1:9/"
         self.provider = app.state.provider
         self.authenticator = LabAuthenticator(
             client_id=CLIENT[0],
@@ -60,6 +63,11 @@ class World:
             revoke_url=f"{base}/oauth2/revoke",
         )
         self.authenticator._portal = SimpleNamespace(configuration=CENTRE)
+
+    def end_pauses(self) -> None:
+        """Let the pauses after failures be over."""
+        for patience in self.authenticator._patience.values():
+            patience.until = 0.0
 
     async def user(self, name: str = "alice", *, expires_in: float = 0.0, **more: Any) -> User:
         """A user who logged in; the access token counts as ending in *expires_in* seconds."""
@@ -156,7 +164,10 @@ async def test_a_disabled_person_is_not_asked_about_for_ever(world: World) -> No
     """Unity answers 500 for one user while others succeed: patience ends after five in a row."""
     user = await world.user()
     world.provider.change("alice", disabled=True)
-    answers = [await world.authenticator.refresh_user(user) for _ in range(5)]
+    answers = []
+    for _ in range(5):
+        answers.append(await world.authenticator.refresh_user(user))
+        world.end_pauses()
     assert answers == [True, True, True, True, False]
 
 
@@ -172,17 +183,79 @@ async def test_a_wrong_client_secret_logs_nobody_out(world: World) -> None:
 async def test_a_provider_that_is_down_logs_nobody_out(world: World) -> None:
     """What cannot be refreshed now is tried again later."""
     user = await world.user()
-    world.authenticator.token_url = "http://127.0.0.1:9/token"
+    world.authenticator.token_url = world.nowhere
     assert await world.authenticator.refresh_user(user) is True
     with pytest.raises(Unavailable, match="does not answer"):
         await world.authenticator.fresh_access_token(user)
 
 
 async def test_another_person_behind_the_same_token_is_refused(world: World) -> None:
-    """Identity is the subject, never the name."""
+    """Identity is the subject, never the name; nor does anybody get that person's token by asking again."""
     user = await world.user()
     user.state["oauth_user"] = user.state["oauth_user"] | {"sub": "somebody-else"}
     assert await world.authenticator.refresh_user(user) is False
+    for _ in range(2):
+        with pytest.raises(CredentialRefused):
+            await world.authenticator.fresh_access_token(user)
+    assert user.state["access_token"] is None
+    assert user.state["refresh_token"] is None
+
+
+async def test_a_dead_refresh_token_is_asked_for_once(world: World) -> None:
+    """Requests without end do not become questions without end."""
+    user = await world.user()
+    world.provider.end_refresh_tokens("alice")
+    assert await world.authenticator.refresh_user(user) is False
+    assert user.state["refresh_token"] is None
+    world.authenticator.token_url = world.nowhere
+    assert await world.authenticator.refresh_user(user) is False
+
+
+async def test_rights_are_asked_for_again_when_the_answer_was_lost(world: World) -> None:
+    """No token is handed out before the provider has said whose it is, and with which rights."""
+    user = await world.user()
+    world.provider.change("alice", accounts=())
+    userdata_url, world.authenticator.userdata_url = world.authenticator.userdata_url, world.nowhere
+    with pytest.raises(Unavailable, match="tell about the user"):
+        await world.authenticator.fresh_access_token(user)
+    assert user.state["accounts"]
+    world.authenticator.userdata_url = userdata_url
+    world.end_pauses()
+    await world.authenticator.fresh_access_token(user)
+    assert user.state["accounts"] == []
+    assert world.provider.refreshes == 1
+
+
+async def test_a_provider_that_is_down_is_not_asked_at_each_request(world: World) -> None:
+    """Pages stay quick while it is down: who asks within the pause gets the same answer at once."""
+    user = await world.user()
+    token_url, world.authenticator.token_url = world.authenticator.token_url, world.nowhere
+    assert await world.authenticator.refresh_user(user) is True
+    world.authenticator.token_url = token_url
+    assert await world.authenticator.refresh_user(user) is True
+    assert world.provider.refreshes == 0
+    world.end_pauses()
+    assert await world.authenticator.refresh_user(user) is True
+    assert world.provider.refreshes == 1
+
+
+async def test_a_token_that_still_lives_bridges_a_failure(world: World) -> None:
+    """What is good for the next request is handed out although it could not be renewed."""
+    user = await world.user(expires_in=45)
+    before = user.state["access_token"]
+    world.authenticator.token_url = world.nowhere
+    assert (await world.authenticator.fresh_access_token(user)).get_secret_value() == before
+
+
+async def test_a_login_meanwhile_is_kept(world: World) -> None:
+    """The answer about an old refresh token never takes the place of tokens that a new login brought."""
+    user = await world.user()
+    world.provider.end_refresh_tokens("alice")
+    again = await world.user(expires_in=300)
+    user.logs_in_after_read = again.state
+    token = await world.authenticator.fresh_access_token(user)
+    assert token.get_secret_value() == again.state["access_token"]
+    assert user.state["refresh_token"] == again.state["refresh_token"]
 
 
 def test_a_name_that_another_subject_comes_with_is_no_login() -> None:

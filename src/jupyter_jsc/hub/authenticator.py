@@ -1,13 +1,15 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """Login by OpenID Connect, tokens kept fresh, HPC accounts read: JupyterHub's authenticator of the portal.
 
-auth_state, encrypted by JupyterHub, holds ``access_token``, ``refresh_token``, ``expires_at`` (epoch seconds or
-None), ``accounts`` (see :mod:`.accounts`) and ``login`` (facts that are true of the login alone: after a refresh
-Unity tells how the *client* logged in). The portal's one object, :class:`.portal.Portal`, lives here.
+auth_state, encrypted by JupyterHub, holds ``access_token``, ``refresh_token`` (None: it is good no more),
+``expires_at`` (epoch seconds or None), ``checked`` (whether the provider has said whose the access token is),
+``accounts`` (see :mod:`.accounts`) and ``login`` (facts that are true of the login alone: after a refresh Unity tells
+how the *client* logged in). The portal's one object, :class:`.portal.Portal`, lives here.
 """
 
 import asyncio
 import json
+import re
 import time
 from collections.abc import Mapping
 from pathlib import Path
@@ -25,14 +27,29 @@ from jupyter_jsc.config import load
 from jupyter_jsc.config.settings import HubSettings
 from jupyter_jsc.errors import CredentialRefused, Unavailable
 from jupyter_jsc.hub.accounts import parse_accounts
+from jupyter_jsc.hub.handlers import API_HANDLERS
 from jupyter_jsc.hub.login import LabCallbackHandler, LabLoginHandler, LabLogoutHandler, LoginFailed, LoginPage
+from jupyter_jsc.hub.pages import PAGE_HANDLERS
 from jupyter_jsc.hub.portal import Portal
+from jupyter_jsc.hub.refresh import Patience, Verdict, expiry, judge, read_json, seconds_left
+from jupyter_jsc.hub.stream import STREAM_HANDLERS
 
 _SPARE_S = 60.0
 """An access token handed out is good for at least this long."""
 _TIMEOUT_S = 15.0
-_PATIENCE = 5
-"""So many refreshes of one user may fail in a row with a server error before a login is asked for."""
+_MOST_DISABLED = 5
+"""So often in a row may the provider call a user disabled by a server error before a login is asked for."""
+_USER_NAME = re.compile(r"[A-Za-z0-9_.@+-]{1,255}")
+_LONGEST_SUBJECT = 255
+_REASONS = {
+    Verdict.DEAD: "expired",
+    Verdict.DENIED: "refused",
+    Verdict.DISABLED: "refused",
+    Verdict.OURS: "misconfigured",
+    Verdict.LATER: "provider_down",
+}
+_DOWN = "The login service does not answer at the moment."
+_OURS = "The login service does not accept this portal at the moment."
 
 
 class LabAuthenticator(GenericOAuthenticator):
@@ -55,7 +72,7 @@ class LabAuthenticator(GenericOAuthenticator):
         self.reconcile_auth_state_hook = _same_person
         self._portal: Portal | None = None
         self._locks: dict[str, asyncio.Lock] = {}
-        self._failures: dict[str, int] = {}
+        self._patience: dict[str, Patience] = {}
 
     @default("enable_auth_state")
     def _enable_auth_state(self) -> bool:
@@ -88,10 +105,6 @@ class LabAuthenticator(GenericOAuthenticator):
 
     def get_handlers(self, app: Any) -> list[tuple[str, type]]:
         """Return our pages and API routes, before JupyterHub's own; the portal begins to supervise."""
-        from jupyter_jsc.hub.handlers import API_HANDLERS
-        from jupyter_jsc.hub.pages import PAGE_HANDLERS
-        from jupyter_jsc.hub.stream import STREAM_HANDLERS
-
         self.portal.start()
         login = [(r"/login", LoginPage)]
         return [*login, *super().get_handlers(app), *API_HANDLERS, *STREAM_HANDLERS, *PAGE_HANDLERS]
@@ -106,6 +119,39 @@ class LabAuthenticator(GenericOAuthenticator):
         except ValueError as error:
             raise HTTPClientError(502, f"no JSON while {label}") from error
 
+    async def get_token_info(self, handler: Any, params: Mapping[str, Any]) -> dict[str, Any]:
+        """Return the tokens for a code; raises :class:`LoginFailed`. Called by the base class at each login."""
+        _ = handler
+        try:
+            answer = await self._post(self.token_url, params)
+        except Unavailable as error:
+            raise LoginFailed("provider_down") from error
+        document = read_json(answer.body)
+        verdict = judge(answer.code, document)
+        if verdict is not Verdict.GOOD:
+            self.log.error("The login service answered the code with HTTP %s (%s)", answer.code, verdict)
+            raise LoginFailed(_REASONS[verdict])
+        return {"token_type": "Bearer"} | document
+
+    async def token_to_user(self, token_info: dict[str, Any]) -> dict[str, Any]:
+        """Return what the provider tells about the user; raises :class:`LoginFailed`. Called by the base class."""
+        try:
+            return await self._userinfo(token_info)
+        except Unavailable as error:
+            raise LoginFailed("provider_down") from error
+
+    def user_info_to_username(self, user_info: dict[str, Any]) -> str:
+        """Return the user's name; raises :class:`LoginFailed` unless name and subject are usable.
+
+        Called by the base class. A name is a path of addresses and a key of the database.
+        """
+        name, subject = user_info.get(self.username_claim), user_info.get("sub")
+        named = isinstance(name, str) and _USER_NAME.fullmatch(name)
+        if not (named and isinstance(subject, str) and 0 < len(subject) <= _LONGEST_SUBJECT):
+            self.log.error("The login service sent no usable claims %s and sub", self.username_claim)
+            raise LoginFailed("incomplete")
+        return str(name)
+
     def build_auth_state_dict(self, token_info: dict[str, Any], user_info: dict[str, Any]) -> dict[str, Any]:
         """Return what is kept of a login. Called by the base class."""
         accounts, skipped = parse_accounts(user_info.get(self.accounts_claim), self.portal.configuration)
@@ -114,7 +160,8 @@ class LabAuthenticator(GenericOAuthenticator):
         state = super().build_auth_state_dict(token_info, user_info)
         del state["token_response"]
         return state | {
-            "expires_at": _expiry(token_info),
+            "expires_at": expiry(token_info),
+            "checked": True,
             "accounts": [account.to_dict() for account in accounts],
             "login": {"authenticator": user_info.get("used_authenticator_attr"), "time": int(time.time())},
         }
@@ -148,10 +195,15 @@ class LabAuthenticator(GenericOAuthenticator):
         Unity ends the session for ``logout=true``; where that is refused (400 ``invalid_scope``, and nothing is
         revoked) the token alone is ended.
         """
-        state = await user.get_auth_state() or {}
-        if not (self.revoke_url and state.get("refresh_token")):
+        async with self._lock(user):
+            state = await user.get_auth_state() or {}
+            token = state.get("refresh_token")
+            if not token:
+                return
+            await user.save_auth_state(state | {"refresh_token": None})
+        if not self.revoke_url:
             return
-        form = {"client_id": self.client_id, "token": state["refresh_token"], "token_type_hint": "refresh_token"}
+        form = {"client_id": self.client_id, "token": token, "token_type_hint": "refresh_token"}
         try:
             answer = await self._post(self.revoke_url, form | {"logout": "true"})
             if answer.code == 400:
@@ -161,72 +213,92 @@ class LabAuthenticator(GenericOAuthenticator):
         else:
             if answer.code != 200:
                 self.log.warning("Token of %s not revoked: HTTP %s", user.name, answer.code)
-        await user.save_auth_state(state | {"refresh_token": None})
+
+    def _lock(self, user: Any) -> asyncio.Lock:
+        """Return the lock under which the user's stored tokens change."""
+        return self._locks.setdefault(user.name, asyncio.Lock())
 
     async def _fresh_state(self, user: Any, spare_s: float) -> dict[str, Any]:
         """Return the auth_state with a token that lives longer than *spare_s*; one refresh at a time per user."""
-        async with self._locks.setdefault(user.name, asyncio.Lock()):
-            state: dict[str, Any] | None = await user.get_auth_state()
-            if not state or not state.get("access_token"):
+        async with self._lock(user):
+            before: dict[str, Any] | None = await user.get_auth_state()
+            if not before or not before.get("access_token"):
                 raise _login_again()
-            expires = state.get("expires_at")
-            if expires is None or expires - time.time() > spare_s:
-                return state
+            checked, left_s = before.get("checked", False), seconds_left(before)
+            if checked and left_s > spare_s:
+                return before
+            patience = self._patience.setdefault(user.name, Patience())
             try:
-                return await self._refresh(user, state)
-            except Unavailable:
+                patience.check(time.monotonic())
+                state = before if left_s > spare_s else await self._refresh(user, before)
+                state = await self._check(user, state)
+            except Unavailable as error:
+                patience.failed(time.monotonic(), error.message)
                 # What is still good for the next request is better than nothing.
-                if expires - time.time() > _SPARE_S / 2:
-                    return state
+                if checked and left_s > _SPARE_S / 2:
+                    return before
                 raise
+            del self._patience[user.name]
+            return state
 
     async def _refresh(self, user: Any, state: dict[str, Any]) -> dict[str, Any]:
+        """Return the auth_state with new tokens, stored before they are used: a rotated one that is lost is the login.
+
+        A refresh token that is dead is forgotten, so that nobody asks for it again.
+        """
         if not state.get("refresh_token"):
             raise _login_again()
-        form = self.build_refresh_token_request_params(state["refresh_token"])
-        token_info = self._judge(user, await self._post(self.token_url, form))
-        kept = {
-            "access_token": token_info["access_token"],
-            "refresh_token": token_info.get("refresh_token") or state["refresh_token"],
-            "expires_at": _expiry(token_info),
-        }
-        # Stored before it is used: a rotated token that is lost costs the login.
-        await user.save_auth_state(state | kept)
-        user_info = await self._userinfo(token_info)
-        known, seen = state.get(self.user_auth_state_key) or {}, user_info.get("sub")
-        if known.get("sub") != seen:
-            self.log.error("The provider answered about another person than %s", user.name)
+        answer = await self._post(self.token_url, self.build_refresh_token_request_params(state["refresh_token"]))
+        document = read_json(answer.body)
+        verdict = judge(answer.code, document)
+        if verdict is Verdict.DISABLED and self._patience[user.name].disabled(_MOST_DISABLED):
+            verdict = Verdict.DENIED
+        if verdict in {Verdict.DEAD, Verdict.DENIED}:
+            stored = await self._save(user, state, state | {"refresh_token": None})
+            if stored.get("refresh_token"):
+                return stored
             raise _login_again()
-        fresh = self.build_auth_state_dict(token_info, user_info)
-        fresh = state | fresh | kept | {"login": state.get("login", {})}
-        await user.save_auth_state(fresh)
-        return fresh
-
-    def _judge(self, user: Any, answer: HTTPResponse) -> dict[str, Any]:
-        """Return the tokens of a refresh, or raise by class of failure; providers agree on no single code."""
-        document = _document(answer)
-        error = str(document.get("error", ""))
-        if answer.code == 200 and document.get("access_token"):
-            self._failures.pop(user.name, None)
-            return document
-        dead = (answer.code == 400 and error in {"invalid_grant", "invalid_request"}) or (
-            answer.code == 403 and error == "access_denied"
-        )
-        if dead:
-            raise _login_again()
-        if answer.code >= 500:
-            failures = self._failures[user.name] = self._failures.get(user.name, 0) + 1
-            if failures >= _PATIENCE and "disabled" in str(document.get("error_description", "")):
-                raise _login_again()
+        if verdict is Verdict.OURS:
+            self.log.error("The login service refuses this portal's client: HTTP %s", answer.code)
+            raise Unavailable(_OURS)
+        if verdict is not Verdict.GOOD:
             raise Unavailable(f"The login service fails with HTTP {answer.code}.")
-        self.log.error("The provider refuses this portal's client: HTTP %s %s", answer.code, error[:60])
-        raise Unavailable("The login service does not accept this portal at the moment.")
+        kept = {
+            "access_token": document["access_token"],
+            "refresh_token": document.get("refresh_token") or state["refresh_token"],
+            "expires_at": expiry(document),
+            "checked": False,
+        }
+        return await self._save(user, state, state | kept)
 
-    async def _userinfo(self, token_info: Mapping[str, Any]) -> dict[str, Any]:
+    async def _check(self, user: Any, state: dict[str, Any]) -> dict[str, Any]:
+        """Return the auth_state with the rights that the provider tells now; tokens of another person are dropped."""
+        user_info = await self._userinfo(state)
+        known = state.get(self.user_auth_state_key) or {}
+        if known.get("sub") != user_info.get("sub"):
+            self.log.error("The login service answered about another person than %s", user.name)
+            await self._save(user, state, state | {"access_token": None, "refresh_token": None})
+            raise _login_again()
+        told = self.build_auth_state_dict(state, user_info)
+        fresh = {key: told[key] for key in ("accounts", "checked", self.user_auth_state_key)}
+        return await self._save(user, state, state | fresh)
+
+    async def _save(self, user: Any, before: dict[str, Any], after: dict[str, Any]) -> dict[str, Any]:
+        """Store *after* and return it; if a login took the place of *before* meanwhile, keep and return that."""
+        stored: dict[str, Any] = await user.get_auth_state() or {}
+        if stored.get("access_token") != before["access_token"]:
+            return stored
+        await user.save_auth_state(after)
+        return after
+
+    async def _userinfo(self, tokens: Mapping[str, Any]) -> dict[str, Any]:
+        """Return the claims that go with an access token; raises :class:`Unavailable`."""
         try:
-            info: dict[str, Any] = await self.token_to_user(dict(token_info))
+            info = await super().token_to_user({"token_type": "Bearer", "access_token": tokens["access_token"]})
         except (HTTPClientError, aiohttp.ClientError, TimeoutError, OSError) as error:
             raise Unavailable("The login service does not tell about the user at the moment.") from error
+        if not isinstance(info, dict):
+            raise Unavailable("The login service does not tell about the user at the moment.")
         return info
 
     async def _post(self, url: str, form: Mapping[str, str]) -> HTTPResponse:
@@ -241,7 +313,7 @@ class LabAuthenticator(GenericOAuthenticator):
                 validate_cert=self.validate_server_cert,
             )
         except (HTTPClientError, aiohttp.ClientError, TimeoutError, OSError) as error:
-            raise Unavailable("The login service does not answer at the moment.") from error
+            raise Unavailable(_DOWN) from error
 
 
 def _same_person(
@@ -257,22 +329,6 @@ def _same_person(
     if before is not None and before != now:
         raise LoginFailed("other_person")
     return state
-
-
-def _expiry(token_info: Mapping[str, Any]) -> float | None:
-    try:
-        seconds = float(token_info["expires_in"])
-    except (KeyError, TypeError, ValueError):
-        return None
-    return time.time() + seconds
-
-
-def _document(answer: HTTPResponse) -> dict[str, Any]:
-    try:
-        document = json.loads(answer.body or b"{}")
-    except ValueError:
-        return {}
-    return document if isinstance(document, dict) else {}
 
 
 def _login_again() -> CredentialRefused:

@@ -5,24 +5,37 @@ Entered by ``LabAuthenticator.get_handlers``. What a provider or an address says
 are codes of one table.
 """
 
+import hmac
 from typing import Any
 from urllib.parse import urlencode
 
-import aiohttp
-from jupyterhub.handlers.base import BaseHandler
-from oauthenticator.oauth2 import OAuthCallbackHandler, OAuthLoginHandler, OAuthLogoutHandler
-from tornado.httpclient import HTTPClientError
+from oauthenticator.oauth2 import (
+    OAuthCallbackHandler,
+    OAuthLoginHandler,
+    OAuthLogoutHandler,
+    _deserialize_state,
+    _serialize_state,
+)
 from tornado.web import HTTPError
+
+from jupyter_jsc.hub.pages import PageHandler
 
 REASONS = {
     "cancelled": "The login was cancelled. Choose how you want to log in.",
     "wrong_state": "This login was begun in another window, or too long ago. Please log in again.",
     "expired": "The login took too long or was used already. Please log in again.",
     "provider_down": "The login service does not answer at the moment. Please try again in a minute.",
+    "misconfigured": "The login service does not accept this portal at the moment. If that lasts, tell the support team.",
+    "incomplete": "The login service did not say who you are. Ask the support team.",
     "refused": "Your account is not allowed to use this portal. Ask the support team.",
     "other_person": "Another person used this user name before. Ask the support team.",
     "unknown_provider": "This way to log in does not exist. Choose one of these.",
     "login_again": "Please log in again to go on.",
+}
+_ERRORS = {
+    "access_denied": "cancelled",
+    "server_error": "provider_down",
+    "temporarily_unavailable": "provider_down",
 }
 
 
@@ -34,7 +47,7 @@ class LoginFailed(Exception):
         self.reason = reason
 
 
-class LoginPage(BaseHandler):
+class LoginPage(PageHandler):
     """The page with the identity providers."""
 
     async def get(self) -> None:
@@ -54,7 +67,7 @@ class LoginPage(BaseHandler):
             for key, provider in self.authenticator.portal.configuration.identity_providers.items()
         ]
         reason = REASONS.get(self.get_argument("reason", ""), "")
-        self.finish(await self.render_template("login.html", identity_providers=providers, reason=reason))
+        await self.show("login.html", identity_providers=providers, reason=reason)
 
 
 class LabLoginHandler(OAuthLoginHandler):
@@ -64,7 +77,7 @@ class LabLoginHandler(OAuthLoginHandler):
         """Begin the login; an unknown provider leads back to the page."""
         key = self.get_argument("idp", "")
         if key and key not in self.authenticator.portal.configuration.identity_providers:
-            self.redirect(f"{self.hub.base_url}login?reason=unknown_provider")
+            _back(self, "unknown_provider", self.get_argument("next", ""))
             return
         super().get()
 
@@ -82,32 +95,43 @@ class LabCallbackHandler(OAuthCallbackHandler):
         """Log the user in and move on to where they wanted to go, or back to the login page with a reason."""
         next_url = self.get_next_url()
         try:
-            user = await self._user()
+            self.check_arguments()
+            user = await self.login_user()
         except LoginFailed as error:
             self.log.warning("Login failed: %s", error.reason)
-            self.redirect(f"{self.hub.base_url}login?{urlencode({'reason': error.reason, 'next': next_url})}")
+            _back(self, error.reason, next_url)
+            return
+        except HTTPError as error:
+            self.log.warning("Login failed: HTTP %s", error.status_code)
+            _back(self, "refused" if error.status_code == 403 else "wrong_state", next_url)
+            return
+        if user is None:
+            _back(self, "refused", next_url)
             return
         self.redirect(self.get_next_url(user))
 
-    async def _user(self) -> Any:
-        if self.get_argument("error", ""):
-            denied = self.get_argument("error") == "access_denied"
-            raise LoginFailed("cancelled" if denied else "provider_down")
-        try:
-            self.check_arguments()
-        except HTTPError as error:
-            raise LoginFailed("wrong_state") from error
-        try:
-            user = await self.login_user()
-        except HTTPClientError as error:
-            raise LoginFailed("expired" if error.code < 500 else "provider_down") from error
-        except (aiohttp.ClientError, TimeoutError, OSError) as error:
-            raise LoginFailed("provider_down") from error
-        except HTTPError as error:
-            raise LoginFailed("refused" if error.status_code == 403 else "expired") from error
-        if user is None:
-            raise LoginFailed("refused")
-        return user
+    def check_state(self) -> None:
+        """Refuse what is no answer to a login that this browser began.
+
+        What came in the address is compared as it stands and never decoded; the cookie is signed by the hub.
+        """
+        cookie = self.get_state_cookie()
+        known = _deserialize_state(cookie).get("state_id") if cookie else None
+        expected = _serialize_state({"state_id": known})
+        if not known or not hmac.compare_digest(expected.encode(), self.get_argument("state", "").encode()):
+            raise LoginFailed("wrong_state")
+
+    def check_error(self) -> None:
+        """Name the class of an error by which the provider ended the login (RFC 6749, 4.1.2.1)."""
+        error = self.get_argument("error", "")
+        if error:
+            raise LoginFailed(_ERRORS.get(error, "misconfigured"))
+
+    def check_arguments(self) -> None:
+        """Check state, then error, then code: before the state fits, nothing in the address is believed."""
+        self.check_state()
+        self.check_error()
+        self.check_code()
 
 
 class LabLogoutHandler(OAuthLogoutHandler):
@@ -118,3 +142,9 @@ class LabLogoutHandler(OAuthLogoutHandler):
         await super().handle_logout()
         if self.current_user is not None:
             await self.authenticator.revoke(self.current_user)
+
+
+def _back(handler: Any, reason: str, next_url: str) -> None:
+    """Send the browser back to the login page, with the reason and where the user wanted to go."""
+    query = {"reason": reason} | ({"next": next_url} if next_url else {})
+    handler.redirect(f"{handler.hub.base_url}login?{urlencode(query)}")
