@@ -71,7 +71,8 @@ async def process(
         if child.returncode is None:
             child.send_signal(number)
         try:
-            await asyncio.wait_for(child.wait(), end_s)
+            async with asyncio.timeout(end_s):
+                await child.wait()
         except TimeoutError:
             child.kill()
             await child.wait()

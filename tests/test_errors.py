@@ -16,7 +16,8 @@ def tree(cls: type[errors.JSCError]) -> list[type[errors.JSCError]]:
     return [cls, *(child for direct in cls.__subclasses__() for child in tree(direct))]
 
 
-CLASSES = tree(errors.JSCError)
+CLASSES = [cls for cls in tree(errors.JSCError) if cls.__module__ == errors.__name__]
+"""What travels as itself; classes of other modules travel by their status."""
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers(-(2**53), 2**53) | st.text(max_size=20),
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=8), inner, max_size=3),

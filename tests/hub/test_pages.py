@@ -91,7 +91,7 @@ class Names(DummyAuthenticator):
         return SecretStr("x")
 
     def get_handlers(self, app):
-        portal.start()
+        portal.start(app)
         login = dict(super().get_handlers(app))["/login"]
         return [("/ways", LoginPage), ("/login", login), *API_HANDLERS, *STREAM_HANDLERS, *PAGE_HANDLERS]
 

@@ -41,6 +41,8 @@ async def test_a_queued_start_goes_on(hub, death):
     """V6: the job waits in the queue while the hub is away; its lab comes up after it."""
     lab = await hub.start("queued")
     await lab.until_code("queued")
+    waiting = await hub.start("waits-on")
+    await waiting.until_code("queued")
     await hub.restart(death)
     assert await lab.in_state("starting")
     hub.manager.set(lab.start_id, state="running", nodes=["jwc01"])
@@ -49,13 +51,14 @@ async def test_a_queued_start_goes_on(hub, death):
     await lab.until_code("ready")
     await until(lambda: lab.in_state("running"))
 
-    assert {lab.start_id} == set(hub.manager.jobs)
-    assert 1 == len(hub.manager.puts)
+    assert {lab.start_id, waiting.start_id} == set(hub.manager.jobs)
+    assert 2 == len(hub.manager.puts)
 
     async def routed() -> bool:
         return f"/user/alice/{lab.server}/" in (hub.folder / "routes.json").read_text()
 
     await until(routed)
+    await waiting.cancel()
     await lab.stop()
 
 
@@ -196,6 +199,8 @@ async def test_ending_the_hub_ends_no_start(hub):
 
     assert await pending.in_state("starting")
     assert not hub.manager.deletes
-    assert "Traceback" not in hub.log.split("Received signal SIGTERM")[-1].split("Running JupyterHub")[0]
+    ending = hub.log.split("Received signal SIGTERM")[-1].split("Running JupyterHub")[0]
+    # JupyterHub's own clock of its start complains if the start never became complete, as here: a lab is queued.
+    assert "Traceback" not in "".join(line for line in ending.splitlines() if "log_init_time" not in line)
     await pending.cancel()
     await running.stop()

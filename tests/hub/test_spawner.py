@@ -233,7 +233,7 @@ async def test_the_default_server_does_not_start(hub):
 async def test_a_lab_keeps_its_name(hub):
     """Jobs and tunnels are found by the name, so that JupyterHub's rename is refused with words."""
     await hub.call("PUT", "/jsc/labs/alice/keeps", {"title": "x", "options": OPTIONS}, token=hub.tokens["alice"])
-    answer = await hub.call("PATCH", "/users/alice/servers/keeps", {"name": "other"}, token=hub.tokens["alice"])
+    answer = await hub.call("PATCH", "/users/alice/servers/keeps", {"name": "another-name"}, token=hub.tokens["alice"])
 
     assert 400 == answer.status
     assert "Change its title" in answer.body["message"]

@@ -137,7 +137,7 @@ class Names(DummyAuthenticator):
         return SecretStr(f"access-of-{user.name}")
 
     def get_handlers(self, app):
-        self.portal.start()
+        self.portal.start(app)
         return [*super().get_handlers(app), *API_HANDLERS, *STREAM_HANDLERS]
 
 

@@ -79,7 +79,8 @@ class Processes:
         if child.returncode is None:
             child.send_signal(number)
             try:
-                await asyncio.wait_for(child.wait(), _END_S)
+                async with asyncio.timeout(_END_S):
+                    await child.wait()
             except TimeoutError:
                 child.kill()
                 await child.wait()

@@ -105,7 +105,7 @@ class LabAuthenticator(GenericOAuthenticator):
 
     def get_handlers(self, app: Any) -> list[tuple[str, type]]:
         """Return our pages and API routes, before JupyterHub's own; the portal begins to supervise."""
-        self.portal.start()
+        self.portal.start(app)
         login = [(r"/login", LoginPage)]
         return [*login, *super().get_handlers(app), *API_HANDLERS, *STREAM_HANDLERS, *PAGE_HANDLERS]
 

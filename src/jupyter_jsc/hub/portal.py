@@ -27,6 +27,8 @@ from jupyter_jsc.hub.journal import Journal, Start
 from jupyter_jsc.hub.starts import Starts
 from jupyter_jsc.hub.supervisor import Supervisor
 
+_AGAIN_S = 5.0
+
 log = structlog.get_logger()
 
 
@@ -42,6 +44,7 @@ class Portal:
     starts: Starts = field(init=False)
     spawners: WeakValueDictionary[str, Any] = field(default_factory=WeakValueDictionary)
     """The spawners of labs in use, by lab id; each enters itself."""
+    _hub: JupyterHub = field(init=False)
     _tasks: set[asyncio.Task[None]] = field(default_factory=set)
 
     def __post_init__(self) -> None:
@@ -71,8 +74,9 @@ class Portal:
         """Return the id of a user's lab."""
         return names.lab_id(self.configuration.hub, user, server)
 
-    def start(self) -> None:
-        """Begin to supervise. Called once, inside the hub's running loop."""
+    def start(self, hub: JupyterHub) -> None:
+        """Begin to supervise in *hub*, until its loop ends. Called once, inside that loop."""
+        self._hub = hub
         self.spawn_task(self._run())
 
     def spawn_task(self, work: Coroutine[Any, Any, None]) -> None:
@@ -88,14 +92,19 @@ class Portal:
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
-    async def close(self) -> None:
-        """End all tasks, close clients and journal."""
-        for task in self._tasks:
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
-        self.journal.close()
+    async def route(self, user: Any, server: str) -> None:
+        """Lead a ready lab's address to it; a proxy that does not answer is asked until the lab is ready no more."""
+        while user.spawners[server].ready:
+            try:
+                await self._hub.proxy.add_user(user, server)
+            except Exception:  # whatever the proxy's own driver raises
+                log.exception("the proxy took no route", user=user.name, server=server)
+                await asyncio.sleep(_AGAIN_S)
+            else:
+                return
 
     async def _run(self) -> None:
+        """Supervise until JupyterHub cancels all tasks at its end. The journal stays open: others may still write."""
         async with contextlib.AsyncExitStack() as stack:
             for client in (*self.managers.values(), self.tunnels):
                 await stack.enter_async_context(client)
@@ -103,12 +112,11 @@ class Portal:
 
     async def _token_of(self, user_name: str) -> SecretStr:
         """Return the user's fresh access token, also when no request or spawner of the user is there."""
-        hub = JupyterHub.instance()  # traitlets' own singleton of the application: the only one who knows all users
         try:
-            user = hub.users[user_name]
+            user = self._hub.users[user_name]
         except KeyError:
             raise errors.CredentialRefused("This user is not known to the portal any more.") from None
-        token: SecretStr = await hub.authenticator.fresh_access_token(user)
+        token: SecretStr = await self._hub.authenticator.fresh_access_token(user)
         return token
 
     async def _ended(self, start: Start) -> None:

@@ -134,7 +134,7 @@ class LabSpawner(Spawner):
                 self.log.exception("%s cannot be resumed now, trying again", self._log_name)
                 await asyncio.sleep(_AGAIN_S)
             else:
-                self.portal.spawn_task(self._announce(start.start_id))
+                self.portal.spawn_task(self._announce(start.start_id, resumed=True))
                 return f"{address}{self.server.base_url}"
         self.http_timeout = 1
         return _NOWHERE
@@ -219,10 +219,16 @@ class LabSpawner(Spawner):
         if former is not None and former.outcome is None:
             await self.portal.starts.finish(former.start_id, "stopped", "hub", "Replaced by a new start.")
 
-    async def _announce(self, start_id: str) -> None:
-        """Say "ready" once JupyterHub has added the route; an earlier word would lead to an error page (V1)."""
+    async def _announce(self, start_id: str, *, resumed: bool = False) -> None:
+        """Say "ready" once there is a route; an earlier word would lead to an error page (V1).
+
+        JupyterHub adds the route of a new start. Of those that it resumes it adds all at once, when the last of
+        them, which may be queued for hours, has an answer; so the route of a *resumed* one is added here.
+        """
         while self.pending:  # noqa: ASYNC110  JupyterHub sets flags and offers no event
             await asyncio.sleep(0.02)
+        if resumed:
+            await self.portal.route(self.user, self.name)
         start = self.portal.journal.known(start_id)
         if self.ready and start is not None and start.outcome is None:
             if start.last is None or start.last.code != "ready":

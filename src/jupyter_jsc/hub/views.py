@@ -24,8 +24,10 @@ _PHASE_OF_CODE = {
     "lab_starting": 2,
     "lab_waiting": 2,
     "lab_listening": 3,
+    "tunnel_waiting": 3,
     "tunnel_open": 3,
     "ready": 4,
+    "reconnecting": 4,
 }
 _PHASE_FROM_PROGRESS = ((100, 4), (75, 3), (45, 2), (25, 1), (0, 0))
 _WORDS = ("submitted", "queued", "starting", "starting", "ready")
@@ -40,8 +42,10 @@ SENTENCES = {
     "lab_starting": "JupyterLab is starting.",
     "lab_waiting": "The lab waits until it reaches the portal.",
     "lab_listening": "JupyterLab listens.",
+    "tunnel_waiting": "The connection to the lab cannot be opened yet.",
     "tunnel_open": "The connection to the lab is open.",
     "ready": "The lab is ready.",
+    "reconnecting": "The portal looks for the lab again.",
     "failed": "The start failed.",
     "cancelled": "The start was cancelled.",
     "stopped": "The lab was stopped.",

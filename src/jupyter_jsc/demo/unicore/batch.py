@@ -116,7 +116,8 @@ class BatchSystem:
 
     async def _life(self, job: BatchJob) -> None:
         with contextlib.suppress(TimeoutError):
-            await asyncio.wait_for(job.granted.wait(), self._settings.queue_delay_s)
+            async with asyncio.timeout(self._settings.queue_delay_s):
+                await job.granted.wait()
         job.eligible = True
         self._schedule()
         await job.granted.wait()

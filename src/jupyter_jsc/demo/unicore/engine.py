@@ -170,7 +170,8 @@ class Engine:
         if self._notes:
             until = 0.0
         with contextlib.suppress(TimeoutError):
-            await asyncio.wait_for(self._wake.wait(), max(self._settings.step_s / 5, until - _now()))
+            async with asyncio.timeout(max(self._settings.step_s / 5, until - _now())):
+                await self._wake.wait()
 
     async def _guarded(self, job: Job, step: Callable[[Job], Awaitable[None]]) -> None:
         async with job.lock:
