@@ -1,19 +1,21 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """The driver against a site: the demo's endpoint in the test process, or a real server.
 
-Tests that take ``place`` run against both, the real one where ``UNICORE_URL`` and ``UNICORE_TOKEN`` name it (and
-``UNICORE_ACCOUNT``, ``UNICORE_PROJECT``, ``UNICORE_QUEUE``, ``UNICORE_CA`` if needed). Tests that break the site on
-purpose need the demo's endpoint.
+Tests that take ``place`` run against both. A real one is named by ``UNICORE_URL`` (``https://…/rest/core``) and
+``UNICORE_TOKEN``, or ``UNICORE_USER`` and ``UNICORE_PASSWORD``; where needed by ``UNICORE_ACCOUNT``,
+``UNICORE_PROJECT``, ``UNICORE_QUEUE`` and ``UNICORE_CA``. Tests that break the site need the demo's endpoint.
 """
 
 import asyncio
 import os
 import socket
+import ssl
 import sys
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from pathlib import Path
 
+import httpx
 import pytest
 from pydantic import SecretStr
 
@@ -95,24 +97,36 @@ class Place:
     account: str | None
     project: str | None
 
-    def lab(self, chosen: str = "waits") -> wire.StartLab:
+    def lab(self, chosen: str = "waits", **options: object) -> wire.StartLab:
         """A lab of this place's user."""
-        return start_lab(chosen, account=self.account, project=self.project)
+        return start_lab(chosen, account=self.account, project=self.project, **options)
 
 
-@pytest.fixture(params=["demo", pytest.param("real", marks=pytest.mark.real_unicore)])
+NAMED = "UNICORE_URL" in os.environ and bool({"UNICORE_TOKEN", "UNICORE_USER"} & set(os.environ))
+REAL = [pytest.param("real", marks=pytest.mark.real_unicore)]
+
+
+@pytest.fixture(params=["demo", *(REAL if NAMED else [])])
 async def place(request: pytest.FixtureRequest, driver: UnicoreSite) -> AsyncIterator[Place]:
     """The demo's endpoint, and the server that ``UNICORE_URL`` names."""
     if request.param == "demo":
         yield Place(driver, ALICE, "alice1", "proj1")
         return
-    url, token = os.environ.get("UNICORE_URL"), os.environ.get("UNICORE_TOKEN")
-    if not (url and token):
-        pytest.skip("needs a UNICORE server (UNICORE_URL, UNICORE_TOKEN)")
+    url, ca_file = os.environ["UNICORE_URL"].rstrip("/"), os.environ.get("UNICORE_CA", "")
+    token = os.environ.get("UNICORE_TOKEN") or await token_by_password(url, ca_file)
     account, project = os.environ.get("UNICORE_ACCOUNT"), os.environ.get("UNICORE_PROJECT")
-    made = system(url, ca_file=os.environ.get("UNICORE_CA", ""), queue=os.environ.get("UNICORE_QUEUE", "batch"))
+    made = system(url, ca_file=ca_file, queue=os.environ.get("UNICORE_QUEUE", "batch"))
     async with UnicoreSite("demo", made, OPTIONS, "http://127.0.0.1:9") as real:
         yield Place(real, SecretStr(token), account, project)
+
+
+async def token_by_password(url: str, ca_file: str) -> str:
+    """Return a token of the server's own for ``UNICORE_USER``: the driver, like the portal, knows bearers only."""
+    auth = (os.environ["UNICORE_USER"], os.environ.get("UNICORE_PASSWORD", ""))
+    verify = ssl.create_default_context(cafile=ca_file) if ca_file else True
+    async with httpx.AsyncClient(auth=auth, verify=verify, timeout=20) as http:
+        answer = await http.get(f"{url}/token", params={"lifetime": 3600, "renewable": "true"})
+        return answer.raise_for_status().text
 
 
 def start_lab(chosen: str = "waits", *, start_id: str = "", **options: object) -> wire.StartLab:
