@@ -213,12 +213,15 @@ class Kernel:
     def __init__(self, socket: aiohttp.ClientWebSocketResponse) -> None:
         self._socket = socket
 
-    async def ask(self, kind: str, content: Mapping[str, Any] | None = None) -> dict[str, Any]:
-        """Send a request on the shell channel and return its reply; output is in ``outputs``."""
+    async def ask(self, request: str, content: Mapping[str, Any] | None = None) -> dict[str, Any]:
+        """Send a request on the shell channel; return its reply once the kernel is idle, output in ``outputs``.
+
+        Reply and output come by two sockets of the kernel, in any order (Jupyter messaging, "kernel status").
+        """
         message_id = uuid.uuid4().hex
         header = {
             "msg_id": message_id,
-            "msg_type": kind,
+            "msg_type": request,
             "username": "",
             "session": "bench",
             "version": "5.3",
@@ -227,16 +230,20 @@ class Kernel:
         await self._socket.send_json(
             {"channel": "shell", "header": header, "parent_header": {}, "metadata": {}, "content": dict(content or {})}
         )
+        reply: dict[str, Any] | None = None
         outputs: list[dict[str, Any]] = []
-        while True:
+        idle = False
+        while reply is None or not idle:
             message = await self._socket.receive_json(timeout=60)
             if message["parent_header"].get("msg_id") != message_id:
                 continue
-            if message["header"]["msg_type"] in {"execute_result", "stream"}:
-                outputs.append(message["content"])
-            if message["channel"] == "shell":
-                return {**message["content"], "outputs": outputs}
+            kind, content = message["header"]["msg_type"], message["content"]
+            if kind in {"execute_result", "stream"}:
+                outputs.append(content)
+            idle = idle or (kind == "status" and content["execution_state"] == "idle")
+            reply = content if message["channel"] == "shell" else reply
+        return {**reply, "outputs": outputs}
 
     async def execute(self, code: str) -> dict[str, Any]:
-        """Run *code*; return the reply once the kernel is idle again."""
+        """Run *code* without a trace in the history."""
         return await self.ask("execute_request", {"code": code, "silent": False, "store_history": False})
