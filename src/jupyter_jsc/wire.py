@@ -57,13 +57,17 @@ class LabRef(Message):
     account: str | None = None
     """The user preferences of UNICORE: Unix account, and project below."""
     project: str | None = None
+    configuration: str = Field(default="", max_length=64)
+    """The version of the configuration that the start was made with; serves a system that was removed since."""
 
 
 class Options(Message):
     """What the user chose, checked by the hub against the configuration and the user's accounts.
 
     ``resources`` holds values by resource key of the partition, e.g. ``{"nodes": 1, "gpus": 4,
-    "runtime": 60}`` (runtime in minutes). An interactive partition has none.
+    "runtime": 60}`` (runtime in minutes); one with a checkbox is left out while that is off. ``software`` holds
+    what is switched on, by set; None stands for what is on by default. Systems without accounts have neither
+    account nor project.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -73,7 +77,9 @@ class Options(Message):
     account: Key | None = None
     project: Key | None = None
     partition: Key | None = None
+    reservation: Key | None = None
     resources: dict[Key, Annotated[int, Field(strict=True)]] = {}
+    software: dict[Key, list[Key]] | None = None
 
 
 class StartLab(Message):
@@ -84,6 +90,10 @@ class StartLab(Message):
     hub: Key
     user: str = Field(max_length=255)
     options: Options
+    groups: list[Key] = []
+    """The groups whose rights the options were checked with; the manager checks with them again."""
+    configuration: str = Field(default="", max_length=64)
+    """The version of the configuration that the start was checked with."""
     env: dict[str, str]
     """Environment of the lab without anything secret: it may be read in the stored job."""
     secrets: dict[str, SecretStr]
@@ -179,6 +189,8 @@ class OpenTunnel(Message):
     system: Key
     host: HostName
     port: Port
+    configuration: str = Field(default="", max_length=64)
+    """The version of the configuration that the start was made with; serves a system that was removed since."""
 
 
 class Tunnel(Message):

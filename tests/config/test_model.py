@@ -3,7 +3,7 @@
 
 import pytest
 
-from jupyter_jsc.config.model import System
+from jupyter_jsc.config.systems import System
 from jupyter_jsc.demo import centre
 
 

@@ -8,12 +8,12 @@ from pathlib import Path
 import pytest
 
 from jupyter_jsc.config import load
-from jupyter_jsc.config.model import PartitionKind, System
+from jupyter_jsc.config.systems import PartitionKind, System
 from jupyter_jsc.demo import centre
 from jupyter_jsc.demo import folder as demo_folder
 from jupyter_jsc.demo.people import PEOPLE
-from jupyter_jsc.hub.accounts import parse_accounts
-from jupyter_jsc.hub.options import options_tree
+from jupyter_jsc.rights.accounts import parse_accounts
+from jupyter_jsc.rights.options import options_tree
 
 
 def system(name: str) -> System:

@@ -6,9 +6,9 @@ from hypothesis import given, reject
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from jupyter_jsc.config.model import Partition
+from jupyter_jsc.config.systems import Partition
 from jupyter_jsc.hub import form
-from jupyter_jsc.hub.options import OptionChoice, OptionTree, SystemChoice, validate
+from jupyter_jsc.rights.options import OptionChoice, OptionTree, SystemChoice, validate
 
 NODES = {"label": "Nodes", "minimum": 1, "maximum": 4, "default": 1}
 RUNTIME = {"label": "Runtime", "minimum": 10, "maximum": 120, "default": 60, "step": 5, "unit": "min"}

@@ -14,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bench.processes import SSHD, ssh_server
-from jupyter_jsc.config.model import JumpHost
+from jupyter_jsc.config.systems import JumpHost
 from jupyter_jsc.errors import Conflict, Unavailable
 from jupyter_jsc.tunnelmgr import mux
 from jupyter_jsc.tunnelmgr.masters import Client, Master, terminate_all

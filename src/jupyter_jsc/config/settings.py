@@ -9,7 +9,7 @@ from typing import Annotated, Self
 
 from pydantic import Field, StringConstraints, model_validator
 
-from jupyter_jsc.config.model import Section
+from jupyter_jsc.config.base import Section
 from jupyter_jsc.wire import Key
 
 TokenHash = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]

@@ -14,7 +14,7 @@ import uvicorn
 from fastapi import FastAPI
 from pydantic import SecretStr
 
-from jupyter_jsc.config.model import Section
+from jupyter_jsc.config.base import Section
 from jupyter_jsc.demo import centre, identity, login, unicore
 
 

@@ -26,7 +26,7 @@ from traitlets import Unicode, default
 from jupyter_jsc.config import load
 from jupyter_jsc.config.settings import HubSettings
 from jupyter_jsc.errors import CredentialRefused, Unavailable
-from jupyter_jsc.hub.accounts import parse_accounts
+from jupyter_jsc.rights.accounts import parse_accounts
 from jupyter_jsc.hub.handlers import API_HANDLERS
 from jupyter_jsc.hub.login import LabCallbackHandler, LabLoginHandler, LabLogoutHandler, LoginFailed, LoginPage
 from jupyter_jsc.hub.pages import PAGE_HANDLERS

@@ -10,8 +10,8 @@ from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
-from jupyter_jsc.config.model import Partition, PartitionKind, Resource
-from jupyter_jsc.hub.options import OptionTree, SystemChoice
+from jupyter_jsc.config.systems import Partition, PartitionKind, Resource
+from jupyter_jsc.rights.options import OptionTree, SystemChoice
 from jupyter_jsc.hub.views import resources as resource_words
 
 _NUMBER = re.compile(r"^-?[0-9]{1,9}$")

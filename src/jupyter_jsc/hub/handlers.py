@@ -19,10 +19,10 @@ from pydantic import BaseModel, ValidationError
 
 from jupyter_jsc import errors, names, wire
 from jupyter_jsc.hub import labs
-from jupyter_jsc.hub.accounts import Account
+from jupyter_jsc.rights.accounts import Account
 from jupyter_jsc.hub.configure import LAB_SCOPE, NOTICE_SCOPE
 from jupyter_jsc.hub.journal import Start
-from jupyter_jsc.hub.options import OptionTree, options_tree, validate
+from jupyter_jsc.rights.options import OptionTree, options_tree, validate
 from jupyter_jsc.hub.portal import Portal
 
 Model = TypeVar("Model", bound=BaseModel)

@@ -7,7 +7,7 @@ from typing import Any
 
 from jupyter_jsc import errors, names
 from jupyter_jsc.hub.journal import Start
-from jupyter_jsc.hub.options import OptionTree, validate
+from jupyter_jsc.rights.options import OptionTree, validate
 from jupyter_jsc.hub.portal import Portal
 
 TITLE_LENGTH = 60

@@ -19,9 +19,9 @@ from tornado.web import HTTPError, StaticFileHandler, authenticated
 
 from jupyter_jsc import errors, names
 from jupyter_jsc.hub import form, labs, views
-from jupyter_jsc.hub.accounts import Account
+from jupyter_jsc.rights.accounts import Account
 from jupyter_jsc.hub.handlers import cancel
-from jupyter_jsc.hub.options import OptionTree, options_tree
+from jupyter_jsc.rights.options import OptionTree, options_tree
 from jupyter_jsc.hub.portal import Portal
 
 STATIC = Path(__file__).parent / "static"

@@ -17,11 +17,11 @@ from jupyterhub.spawner import Spawner, SpawnException
 from pydantic import SecretStr
 
 from jupyter_jsc import errors, names, wire
-from jupyter_jsc.hub.accounts import Account
+from jupyter_jsc.rights.accounts import Account
 from jupyter_jsc.hub.configure import LAB_SCOPE
 from jupyter_jsc.hub.credentials import seal, unseal
 from jupyter_jsc.hub.journal import Start
-from jupyter_jsc.hub.options import options_tree, validate
+from jupyter_jsc.rights.options import options_tree, validate
 from jupyter_jsc.hub.portal import Portal
 from jupyter_jsc.hub.starts import StartEnded
 

@@ -18,7 +18,7 @@ from pathlib import Path
 
 import structlog
 
-from jupyter_jsc.config.model import JumpHost
+from jupyter_jsc.config.systems import JumpHost
 from jupyter_jsc.errors import HostKeyChanged, Unavailable
 from jupyter_jsc.tunnelmgr import mux
 

@@ -11,7 +11,8 @@ from dataclasses import replace
 
 import structlog
 
-from jupyter_jsc.config.model import Configuration, System
+from jupyter_jsc.config.model import Configuration
+from jupyter_jsc.config.systems import System
 from jupyter_jsc.config.settings import TunnelMgrSettings
 from jupyter_jsc.errors import Conflict, HostKeyChanged, InvalidRequest, JSCError, NotFound, TargetRefused, Unavailable
 from jupyter_jsc.tunnelmgr.endpoints import Endpoint, Endpoints

@@ -20,7 +20,8 @@ import pytest
 from pydantic import SecretStr
 
 from jupyter_jsc import names, wire
-from jupyter_jsc.config.model import ServiceOption, System
+from jupyter_jsc.config.stacks import ServiceOption
+from jupyter_jsc.config.systems import System
 from jupyter_jsc.demo.unicore import Site, create_site
 from jupyter_jsc.sites.unicore import UnicoreSite
 from tests.demo.unicore.conftest import serve, settings

@@ -17,7 +17,8 @@ from typing import Any, Self
 import structlog
 from pydantic import SecretStr
 
-from jupyter_jsc.config.model import ServiceOption, System
+from jupyter_jsc.config.stacks import ServiceOption
+from jupyter_jsc.config.systems import System
 from jupyter_jsc.errors import CredentialRefused, InvalidRequest, JSCError, NotFound, SiteRefused, SiteUnavailable
 from jupyter_jsc.sites.unicore import job, read
 from jupyter_jsc.sites.unicore.transport import Caller, Connection, Refused

@@ -11,7 +11,8 @@ import shlex
 from importlib import resources
 from typing import Any
 
-from jupyter_jsc.config.model import Partition, PartitionKind, ServiceOption, System
+from jupyter_jsc.config.stacks import ServiceOption
+from jupyter_jsc.config.systems import Partition, PartitionKind, System
 from jupyter_jsc.wire import StartLab
 
 _PRIVATE = "rw-------"

@@ -12,9 +12,10 @@ from typing import Any
 from pydantic import ValidationError
 
 from jupyter_jsc import wire
-from jupyter_jsc.config.model import Configuration, Partition, PartitionKind, Resource, System
+from jupyter_jsc.config.model import Configuration
+from jupyter_jsc.config.systems import Partition, PartitionKind, Resource, System
 from jupyter_jsc.errors import InvalidRequest
-from jupyter_jsc.hub.accounts import Account
+from jupyter_jsc.rights.accounts import Account
 
 _LONGEST_VALUE = 50
 """So much of what was sent is repeated in a message."""

@@ -8,8 +8,8 @@ from hypothesis import strategies as st
 from jupyter_jsc import wire
 from jupyter_jsc.config.model import Configuration
 from jupyter_jsc.errors import InvalidRequest
-from jupyter_jsc.hub.accounts import Account
-from jupyter_jsc.hub.options import OptionTree, options_tree, validate
+from jupyter_jsc.rights.accounts import Account
+from jupyter_jsc.rights.options import OptionTree, options_tree, validate
 from tests.hub.world import ACCOUNTS, OPTIONS, configuration
 
 CONFIGURATION = Configuration.model_validate(configuration())

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from jupyter_jsc.config.model import Configuration
 from jupyter_jsc.demo import centre
-from jupyter_jsc.hub.accounts import Account, parse_accounts
+from jupyter_jsc.rights.accounts import Account, parse_accounts
 
 
 def configuration() -> Configuration:

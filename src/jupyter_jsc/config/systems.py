@@ -1,0 +1,206 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""Systems: where labs run, in which partitions, and how each is reached."""
+
+import fnmatch
+import ipaddress
+from enum import StrEnum
+from typing import Annotated, Self
+
+from pydantic import Field, HttpUrl, model_validator
+
+from jupyter_jsc.config.base import Reference, Section, Text
+from jupyter_jsc.wire import HostName, JumpHostState, Key
+
+VariableName = Annotated[str, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$", max_length=100)]
+KNOWN_RESOURCES = frozenset({"nodes", "gpus", "runtime"})
+
+
+class Checkbox(Section):
+    """A switch in front of a resource: the resource is asked for only while it is on."""
+
+    label: Text
+    """What stands beside the box, e.g. ``Start an X server``."""
+    default: bool = False
+    """Whether the box of a new lab is ticked."""
+
+
+class Resource(Section):
+    """A number that the user chooses in a partition."""
+
+    label: Text
+    """What the number is, e.g. ``Nodes``. ``{minimum}`` and ``{maximum}`` in it stand for the limits."""
+    minimum: int = Field(ge=0)
+    """Smallest value."""
+    maximum: int = Field(ge=0)
+    """Largest value."""
+    default: int = Field(ge=0)
+    """Value of a new lab; lies between the limits."""
+    step: int = Field(default=1, ge=1)
+    """Values are the minimum and whole steps above it."""
+    unit: str = ""
+    """What stands behind the number, e.g. ``min``."""
+    checkbox: Checkbox | None = None
+    """Makes the resource optional; none: it is always asked for."""
+    unicore: str = Field(default="", pattern=r"^[A-Za-z0-9_-]*$")
+    """Name of the resource in the job description; empty for nodes, gpus and runtime, which are known."""
+    environment: VariableName | None = None
+    """Variable of the lab's environment that carries the value, e.g. ``JSC_XSERVER_GPU``."""
+
+    @model_validator(mode="after")
+    def _in_order(self) -> Self:
+        if not self.minimum <= self.default <= self.maximum:
+            raise ValueError(f"default {self.default} is not between minimum {self.minimum} and maximum {self.maximum}")
+        if (self.default - self.minimum) % self.step:
+            raise ValueError(f"default {self.default} is not minimum {self.minimum} plus whole steps of {self.step}")
+        return self
+
+
+class PartitionKind(StrEnum):
+    """``batch`` waits in a queue; ``interactive`` runs at once on a login node or in a cluster, without resources."""
+
+    BATCH = "batch"
+    INTERACTIVE = "interactive"
+
+
+class Partition(Section):
+    """A partition of a system."""
+
+    label: str = ""
+    """Its name for people; empty: its key."""
+    description: Text = Text(en="")
+    """One sentence: what it is good for."""
+    kind: PartitionKind = PartitionKind.BATCH
+    """Whether labs wait in a queue."""
+    queue: str = ""
+    """Name of the queue at the site; empty: the partition's key."""
+    login_node: str = ""
+    """Interactive only: pattern of login nodes for UNICORE's ``Login node``, e.g. ``login*``."""
+    resources: dict[Key, Resource] = {}
+    """By key; ``nodes``, ``gpus`` and ``runtime`` (minutes) are known, others need ``unicore`` or ``environment``."""
+
+    @model_validator(mode="after")
+    def _resources_fit(self) -> Self:
+        if self.kind is PartitionKind.INTERACTIVE and (
+            asked := sorted(key for key, resource in self.resources.items() if not resource.environment)
+        ):
+            raise ValueError(f"an interactive partition has no resources of a batch system, not {asked}")
+        unknown = [
+            key
+            for key, resource in self.resources.items()
+            if key not in KNOWN_RESOURCES and not resource.unicore and not resource.environment
+        ]
+        if unknown:
+            raise ValueError(f"resources {unknown} need `unicore` or `environment`, which says where the value goes")
+        return self
+
+
+class JumpHost(Section):
+    """An SSH server in front of the labs of a system."""
+
+    host: HostName
+    """Its name or address."""
+    port: int = Field(default=22, ge=1, le=65535)
+    """Its port."""
+    user: str = "ljupyter"
+    """The account that forwards."""
+    host_key: str
+    """The pinned public key, ``ssh-ed25519 AAAA…``. Another key is refused."""
+    weight: int = Field(default=1, ge=1, le=100)
+    """How many tunnels it gets compared with the others: twice the weight, twice the tunnels."""
+    state: JumpHostState = JumpHostState.OPEN
+    """``draining`` gets no new tunnels, ``closed`` has none. An operator's switch can be stricter, never laxer."""
+
+
+class SystemKind(StrEnum):
+    """Which site driver serves the system."""
+
+    UNICORE = "unicore"
+    KUBERNETES = "kubernetes"
+
+
+class SiteMessage(Section):
+    """What the portal says instead of a message of the site."""
+
+    contains: str = Field(min_length=3)
+    """Part of the site's message, e.g. ``Invalid account``."""
+    text: Text
+    """What users read instead: what happened and what to do."""
+
+
+class Unicore(Section):
+    """How a system is reached through UNICORE."""
+
+    url: HttpUrl
+    """The REST base, ``https://host:port/SITE/rest/core``."""
+    ca_file: str = ""
+    """PEM file of the authority that signed the server's certificate; empty: the machine's own set."""
+    notifications: bool = True
+    """Register for the site's notifications. Off where the site cannot reach the manager."""
+    hub_connect_url: str = ""
+    """How labs of this system reach the hub, if not by its usual address."""
+    messages: list[SiteMessage] = []
+    """Plainer words for what the site says of a job that failed; the first that fits counts."""
+
+
+class System(Section):
+    """A place where labs run."""
+
+    label: str
+    """Its name for people."""
+    description: Text = Text(en="")
+    """One sentence: what it is good for."""
+    kind: SystemKind = SystemKind.UNICORE
+    """Which site driver serves it."""
+    manager: Annotated[Key, Reference("managers")]
+    """Which of ``managers`` serves it."""
+    order: int = 0
+    """Systems with smaller numbers stand first."""
+    unicore: Unicore | None = None
+    """How it is reached; needed by the kind ``unicore``, and only there."""
+    jump_hosts: dict[Key, JumpHost] = Field(min_length=1)
+    """The SSH servers in front of its labs; new tunnels go to the least loaded healthy one. Keys differ over all systems."""
+    lab_hosts: list[str] = Field(min_length=1)
+    """Where labs may listen: host name patterns (``jwc*``) or networks (``10.1.0.0/16``)."""
+    account_keys: dict[str, list[Annotated[Key, Reference("../partitions")]]] = {}
+    """The second field of a user's HPC account entries → the partitions that it opens here. The same key may stand at
+    several systems."""
+    default_partitions: list[Annotated[Key, Reference("./partitions")]] = []
+    """Partitions that every account of this system opens, whatever its key."""
+    partitions: dict[Key, Partition] = Field(min_length=1)
+    """Its partitions, in the order of the form."""
+    max_labs_per_user: int | None = Field(default=None, ge=0)
+    """How many labs of one user may be in use here at once; none: no limit."""
+    launcher_python: str = "python3"
+    """The interpreter (3.9 or newer, nothing installed) that runs the launcher before any software is loaded."""
+    project_folder: str = ""
+    """Folder with a project's own kernels and settings, e.g. ``/p/project/{project}/jupyter``; empty: there is none."""
+
+    @model_validator(mode="after")
+    def _kind_fits(self) -> Self:
+        if (self.kind is SystemKind.UNICORE) != (self.unicore is not None):
+            raise ValueError(f"kind {self.kind.value} and `unicore` do not go together: it is needed by `unicore` alone")
+        if self.kind is SystemKind.UNICORE and not (self.account_keys or self.default_partitions):
+            raise ValueError("`account_keys` opens no partition, so nobody could start a lab here")
+        return self
+
+    @property
+    def needs_account(self) -> bool:
+        """Whether labs run under a Unix account and a project; a cluster has neither and is open to everybody."""
+        return self.kind is SystemKind.UNICORE
+
+    def allows_host(self, host: str) -> bool:
+        """Tell whether a lab of this system may listen on *host*; the second line behind the allocation."""
+        return any(_matches(host, pattern) for pattern in self.lab_hosts)
+
+
+def _matches(host: str, pattern: str) -> bool:
+    try:
+        network = ipaddress.ip_network(pattern)
+    except ValueError:
+        # Label by label: a "*" of "jwc*" must not reach into another domain.
+        labels, wanted = host.lower().split("."), pattern.lower().split(".")
+        return len(labels) == len(wanted) and all(map(fnmatch.fnmatchcase, labels, wanted))
+    try:
+        return ipaddress.ip_address(host) in network
+    except ValueError:
+        return False
