@@ -7,6 +7,7 @@ from pathlib import Path
 import httpx
 import pytest
 import yaml
+from prometheus_client import Gauge
 
 from jupyter_jsc import errors, service, wire
 
@@ -26,7 +27,12 @@ async def http(callers_file: Path) -> AsyncIterator[httpx.AsyncClient]:
         return health["database"]
 
     app = service.create_app(
-        "test", callers=service.Callers(callers_file), probes={"database": probe}, self_authenticated=("/v1/signed",)
+        "test",
+        callers=service.Callers(callers_file),
+        probes={"database": probe},
+        self_authenticated=("/v1/signed",),
+        details=lambda: {"configuration": "v1"},
+        collectors=[Gauge("jsc_fact", "A fact.", registry=None)],
     )
 
     @app.put("/v1/labs")
@@ -138,6 +144,7 @@ async def test_ready_names_what_is_wrong(http: httpx.AsyncClient) -> None:
     response = await http.get("/health/ready")
     assert response.status_code == 503
     assert response.json()["dependencies"] == {"database": "does not answer"}
+    assert response.json()["details"] == {"configuration": "v1"}
     assert (await http.get("/health/live")).status_code == 200
 
 
@@ -146,3 +153,8 @@ async def test_metrics_count_by_route_not_by_path(http: httpx.AsyncClient) -> No
     await http.get("/v1/refused")
     text = (await http.get("/metrics")).text
     assert 'jsc_request_seconds_count{method="GET",route="/v1/refused",status="422"} 1.0' in text
+
+
+async def test_metrics_hold_what_a_service_adds(http: httpx.AsyncClient) -> None:
+    """Each service has figures of its own."""
+    assert "jsc_fact 0.0" in (await http.get("/metrics")).text

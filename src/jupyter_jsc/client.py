@@ -6,6 +6,7 @@ other side raised; what never came back as an answer is :class:`errors.Unavailab
 """
 
 import asyncio
+import ssl
 import uuid
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -22,11 +23,16 @@ _NONE: Mapping[str, str] = {}
 
 
 class Service:
-    """One REST service: base address, token, time limits. An async context manager."""
+    """One REST service: base address, token, whom to trust, time limits. An async context manager.
 
-    def __init__(self, base_url: str, token_file: Path, *, timeout_s: float = 20.0) -> None:
+    *ca_file* is the PEM file of the authority that signed its certificate; empty: the machine's own set.
+    """
+
+    def __init__(self, base_url: str, token_file: Path, *, ca_file: str = "", timeout_s: float = 20.0) -> None:
         self._base_url = base_url.rstrip("/")
         self._token_file = token_file
+        self._ca_file = ca_file
+        self._trust: ssl.SSLContext | bool = True
         self._timeout = aiohttp.ClientTimeout(total=timeout_s, connect=5.0)
         self._session: aiohttp.ClientSession | None = None
 
@@ -68,11 +74,12 @@ class Service:
             raise RuntimeError("use the client as an async context manager")
         request_id = structlog.contextvars.get_contextvars().get("request_id") or uuid.uuid4().hex[:16]
         token = self._token_file.read_text("utf-8").strip()
+        trust = self._trusted()
         sent = {"Authorization": f"Bearer {token}", "X-Request-Id": request_id, **headers}
         limit = self._timeout if timeout_s is None else aiohttp.ClientTimeout(total=timeout_s, connect=5.0)
         try:
             async with self._session.request(
-                method, self._base_url + path, headers=sent, timeout=limit, allow_redirects=False, **content
+                method, self._base_url + path, headers=sent, timeout=limit, ssl=trust, allow_redirects=False, **content
             ) as response:
                 if response.status == 204:
                     return None
@@ -84,6 +91,16 @@ class Service:
             raise errors.Unavailable(
                 "A service of the portal does not answer at the moment.", cause=type(error).__name__, path=path
             ) from error
+
+    def _trusted(self) -> ssl.SSLContext | bool:
+        if self._ca_file and self._trust is True:
+            try:
+                self._trust = ssl.create_default_context(cafile=self._ca_file)
+            except OSError as error:
+                raise errors.Unavailable(
+                    "The file of a service's certificate authority cannot be read.", ca_file=self._ca_file
+                ) from error
+        return self._trust
 
 
 async def _json(response: aiohttp.ClientResponse) -> Any:
@@ -141,6 +158,7 @@ class ManagerClient(Service):
             "handle": lab.handle.url if lab.handle else None,
             "account": lab.account,
             "project": lab.project,
+            "configuration": lab.configuration or None,
         }
         headers = _credential(lab.credential) if lab.credential else {}
         params = {name: value for name, value in query.items() if value is not None}

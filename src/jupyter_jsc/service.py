@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """What every REST service of ours shares: the gate, errors as problems, health, metrics, one log line a request.
 
-Called by ``manager/app.py`` and ``tunnelmgr/app.py``.
+Called by ``manager/app.py``, ``tunnelmgr/app.py`` and ``configsync.py``.
 """
 
 import contextlib
@@ -9,7 +9,7 @@ import hashlib
 import hmac
 import time
 import uuid
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +19,7 @@ from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse, Response
 from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, Histogram, generate_latest
+from prometheus_client.registry import Collector
 from starlette.middleware.base import RequestResponseEndpoint
 
 from jupyter_jsc import errors, wire
@@ -27,6 +28,9 @@ log = structlog.get_logger()
 
 Probe = Callable[[], Awaitable[str]]
 """Asks one dependency; returns ``ok`` or what is wrong."""
+
+Details = Callable[[], Mapping[str, Any]]
+"""Returns facts for ``/health/ready`` that make a service neither ready nor unready, such as the version in force."""
 
 _OPEN = ("/health/live", "/health/ready", "/metrics")
 
@@ -78,16 +82,20 @@ def create_app(
     probes: Mapping[str, Probe],
     lifespan: Callable[[FastAPI], contextlib.AbstractAsyncContextManager[None]] | None = None,
     self_authenticated: tuple[str, ...] = (),
+    details: Details = dict,
+    collectors: Sequence[Collector] = (),
 ) -> FastAPI:
     """Return an application whose every route needs a known caller, deny by default.
 
     *self_authenticated* lists path prefixes whose handlers check another credential themselves (the
     receiver of UNICORE's signed notifications). A handler finds the caller in ``request.state.caller``.
+    *collectors* add to ``/metrics``.
     """
     app = FastAPI(title=title, lifespan=lifespan, docs_url=None, redoc_url=None)
     registry = CollectorRegistry()
     seconds = Histogram("jsc_request_seconds", "Time to answer.", ("method", "route", "status"), registry=registry)
-    app.state.registry = registry
+    for collector in collectors:
+        registry.register(collector)
 
     @app.middleware("http")
     async def gate(request: Request, call_next: RequestResponseEndpoint) -> Response:
@@ -116,7 +124,7 @@ def create_app(
 
     app.add_exception_handler(errors.JSCError, _on_jsc_error)
     app.add_exception_handler(RequestValidationError, _on_invalid)
-    _add_health(app, probes, registry)
+    _add_health(app, probes, details, registry)
     return app
 
 
@@ -126,7 +134,7 @@ def problem_response(error: errors.JSCError) -> JSONResponse:
     return JSONResponse(error.problem(), error.status, headers, media_type="application/problem+json")
 
 
-def _add_health(app: FastAPI, probes: Mapping[str, Probe], registry: CollectorRegistry) -> None:
+def _add_health(app: FastAPI, probes: Mapping[str, Probe], details: Details, registry: CollectorRegistry) -> None:
     @app.get("/health/live", include_in_schema=False)
     async def live() -> dict[str, bool]:
         return {"live": True}
@@ -134,7 +142,8 @@ def _add_health(app: FastAPI, probes: Mapping[str, Probe], registry: CollectorRe
     @app.get("/health/ready", include_in_schema=False)
     async def ready() -> Response:
         answers = {name: await probe() for name, probe in probes.items()}
-        answer = wire.Readiness(ready=all(text == "ok" for text in answers.values()), dependencies=answers)
+        ready = all(text == "ok" for text in answers.values())
+        answer = wire.Readiness(ready=ready, dependencies=answers, details=dict(details()))
         return JSONResponse(answer.model_dump(mode="json"), 200 if answer.ready else 503)
 
     @app.get("/metrics", include_in_schema=False)

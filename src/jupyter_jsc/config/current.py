@@ -67,24 +67,34 @@ class Current:
         """When this process took it over."""
         return self._now.since
 
+    def details(self) -> dict[str, str]:
+        """Return what ``/health/ready`` says of it."""
+        return {"configuration": self.version, "configuration_since": self.since.isoformat()}
+
     def of(self, version: str) -> Configuration:
-        """Return an earlier version, or the one in force where that one is not kept any more or cannot be read.
+        """Return another version, or the one in force where that one is not kept any more or cannot be read."""
+        return self.find(version) or self.configuration
+
+    def find(self, version: str) -> Configuration | None:
+        """Return a version, or None if it is not kept here (any more, or yet) or cannot be read.
 
         The first time it is read from disk, which takes some 0.1 s: call it in a thread where that matters.
         """
         now = self._now
-        if version == now.version or not _VERSION.fullmatch(version):
+        if version == now.version:
             return now.configuration
+        if not _VERSION.fullmatch(version):
+            return None
         with self._lock:
             known = version in self._kept
             found = self._kept.get(version)
         if not known:
             folder = self._target(version)
             if folder is None:
-                return now.configuration
+                return None
             found = _read(folder)
         self._keep(version, found)
-        return found or now.configuration
+        return found
 
     async def watch(self, changed: Changed) -> None:
         """Swap in each new version soon after it is published, and call *changed* after each; for ever.
