@@ -68,17 +68,22 @@ async def lab(hub: FakeHub, tmp_path: Path) -> AsyncIterator[tuple[str, JobProce
 
 
 async def ask(socket: aiohttp.ClientWebSocketResponse, kind: str, content: dict[str, Any]) -> list[dict[str, Any]]:
-    """Send a request to the kernel and return all messages up to its reply."""
+    """Send a request to the kernel and return all messages up to its reply and its being idle again.
+
+    Reply and output come by two sockets of the kernel, in any order (Jupyter messaging, "kernel status").
+    """
     message_id = uuid.uuid4().hex
     header = {"msg_id": message_id, "msg_type": kind, "username": "", "session": "s", "version": "5.3", "date": ""}
     await socket.send_json(
         {"channel": "shell", "header": header, "parent_header": {}, "metadata": {}, "content": content}
     )
     messages: list[dict[str, Any]] = []
-    while not messages or messages[-1]["header"]["msg_type"] != kind.replace("_request", "_reply"):
+    missing = {kind.replace("_request", "_reply"), "idle"}
+    while missing:
         message = await socket.receive_json(timeout=60)
         if message["parent_header"].get("msg_id") == message_id:
             messages.append(message)
+            missing -= {message["header"]["msg_type"], message["content"].get("execution_state")}
     return messages
 
 
