@@ -1,77 +1,99 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""HPC account entries of the identity provider → what a user may use. Pure functions.
+"""HPC account entries of the identity provider → accounts. Pure functions, called at login, refresh and push.
 
-An entry is a string of four comma-separated fields: Unix account, key of system and partitions, project, person.
-Called by :mod:`.authenticator` at login and at each refresh.
+Two forms are known:
+
+- a string of four comma-separated fields: Unix account, key of system and partitions, project, person;
+- a resource entitlement ``urn:<namespace>:res:<key>:<project>:act:<account>:<type>[#<authority>]`` (AARC-G069 with the
+  resources of AARC-G027), percent-encoded.
+
+What is not exactly one of them gives no rights. Which systems and partitions a key opens is the configuration's matter,
+asked for when options are computed (:mod:`.options`).
 """
 
 import re
 from collections.abc import Iterable, Mapping
-from dataclasses import asdict, dataclass
-from typing import Any, Self
+from typing import Any
+from urllib.parse import unquote
 
-from jupyter_jsc.config.model import Configuration
+from jupyter_jsc.rights.identity import Account
 
 _MOST_ENTRIES = 2000
 _LONGEST_ENTRY = 500
-_SAFE = re.compile(r"^[A-Za-z0-9_][A-Za-z0-9_.-]{0,63}$")
+_SAFE = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}")
+"""Unix accounts and projects: what also may stand in options, job descriptions and paths."""
+_KEY = re.compile(r"[!-~]{1,100}")
 
 
-@dataclass(frozen=True)
-class Account:
-    """A Unix account with one project on one system, and the partitions that it opens there."""
+def parse_accounts(entries: object, entitlements: object = None) -> tuple[tuple[Account, ...], int]:
+    """Return the accounts in *entries* and *entitlements* in a fixed order, and how many entries were skipped.
 
-    system: str
-    account: str
-    project: str
-    partitions: tuple[str, ...]
-
-    @classmethod
-    def of_auth_state(cls, auth_state: Mapping[str, Any] | None) -> list[Self]:
-        """Return the accounts that :meth:`to_dict` put into *auth_state*; none if there is none."""
-        entries = (auth_state or {}).get("accounts", [])
-        return [
-            cls(entry["system"], entry["account"], entry["project"], tuple(entry["partitions"])) for entry in entries
-        ]
-
-    def to_dict(self) -> dict[str, Any]:
-        """Return the account as JSON for auth_state."""
-        return asdict(self) | {"partitions": list(self.partitions)}
-
-
-def parse_accounts(entries: object, configuration: Configuration) -> tuple[list[Account], int]:
-    """Return the accounts in *entries*, and how many entries were skipped.
-
-    A provider sends one value as a string, several as a list, none not at all. What is not exactly an
-    entry of a configured system gives no rights.
+    A provider sends one value as a string, several as a list, none not at all. Of *entitlements* only those count that
+    are about accounts; the others are :mod:`.entitlements`' matter.
     """
-    found: dict[tuple[str, str, str], set[str]] = {}
+    found: set[Account] = set()
     skipped = 0
-    for entry in _strings(entries):
-        matches = list(_parse(entry, configuration))
-        skipped += not matches
-        for key, partitions in matches:
-            found.setdefault(key, set()).update(partitions)
-    accounts = [
-        Account(*key, partitions=tuple(name for name in configuration.systems[key[0]].partitions if name in opened))
-        for key, opened in sorted(found.items())
-    ]
-    return accounts, skipped
+    for values, parse in ((_strings(entries), _entry), (filter(_about_account, _strings(entitlements)), _resource)):
+        for number, value in enumerate(values):
+            account = parse(value) if number < _MOST_ENTRIES and isinstance(value, str) else None
+            if account is None:
+                skipped += 1
+            else:
+                found.add(account)
+    return tuple(sorted(found, key=lambda account: (account.account, account.project, account.key))), skipped
 
 
-def _strings(entries: object) -> Iterable[object]:
+def to_list(accounts: Iterable[Account]) -> list[list[str]]:
+    """Return *accounts* as JSON for auth_state; :func:`of_auth_state` reads it again."""
+    return [[account.account, account.key, account.project] for account in accounts]
+
+
+def of_auth_state(auth_state: Mapping[str, Any] | None) -> tuple[Account, ...]:
+    """Return the accounts that :func:`to_list` put into *auth_state* as ``accounts``; what is no such thing is left out.
+
+    So an auth_state that another version of the portal wrote gives no rights and does no harm.
+    """
+    entries = (auth_state or {}).get("accounts")
+    if not isinstance(entries, list):
+        return ()
+    accounts = (_account(*entry) for entry in entries if isinstance(entry, list) and len(entry) == 3)
+    return tuple(account for account in accounts if account is not None)
+
+
+def _strings(entries: object) -> list[object]:
     if entries is None:
         return []
-    return entries[:_MOST_ENTRIES] if isinstance(entries, list) else [entries]
+    if not isinstance(entries, list | tuple):
+        return [entries]
+    # Some providers' libraries take a single string apart into its characters.
+    if len(entries) > 1 and all(isinstance(entry, str) and len(entry) == 1 for entry in entries):
+        return ["".join(entries)]
+    return list(entries)
 
 
-def _parse(entry: object, configuration: Configuration) -> Iterable[tuple[tuple[str, str, str], list[str]]]:
-    if not isinstance(entry, str) or len(entry) > _LONGEST_ENTRY or entry.count(",") != 3:
-        return
+def _entry(entry: str) -> Account | None:
+    if len(entry) > _LONGEST_ENTRY or entry.count(",") != 3:
+        return None
     account, key, project, person = (field.strip() for field in entry.split(","))
-    project = project.lower()
-    if not (_SAFE.match(account) and _SAFE.match(project) and person):
-        return
-    for name, system in configuration.systems.items():
-        if key in system.account_keys:
-            yield (name, account, project), list(system.account_keys[key])
+    return _account(account, key, project) if person else None
+
+
+def _about_account(value: object) -> bool:
+    return isinstance(value, str) and value[:4].lower() == "urn:" and ":res:" in value and ":act:" in value
+
+
+def _resource(value: str) -> Account | None:
+    parts = value.partition("#")[0].strip().split(":", 40) if len(value) <= _LONGEST_ENTRY else []
+    if len(parts) < 8 or parts[-6] != "res" or parts[-3] != "act" or not all(parts):
+        return None
+    key, project, account = (unquote(parts[place]) for place in (-5, -4, -2))
+    return _account(account, key, project)
+
+
+def _account(account: object, key: object, project: object) -> Account | None:
+    if not (isinstance(account, str) and isinstance(key, str) and isinstance(project, str)):
+        return None
+    # Matched before it is lowered: the Kelvin sign lowers to a plain k.
+    if not (_SAFE.fullmatch(account) and _KEY.fullmatch(key) and _SAFE.fullmatch(project)):
+        return None
+    return Account(account, key, project.lower())

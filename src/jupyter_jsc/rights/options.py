@@ -1,139 +1,131 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""What a user may start, and whether given options are among it. Pure functions.
+"""What a user may start: identity, configuration and the moment → the tree of choices. Pure, fast and total.
 
-``options_tree`` is what the form renders; ``validate`` is what form, API and spawner check with. Called by
-``pages``, ``handlers`` and ``spawner``.
+The form, the API and ``config show`` ask :func:`options_for`, the manager's gate :func:`options_of_start`; the answer is
+what :mod:`.validate` checks with. What does not depend on the user comes ready from :mod:`.offers`, and parts that are
+alike are one object, so the tree of a user with hundreds of accounts costs little.
+
+A place (partition under account and project) is possible if any of the user's active groups permits it; see
+:class:`jupyter_jsc.config.groups.Group`.
 """
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 
-from pydantic import ValidationError
-
-from jupyter_jsc import wire
+from jupyter_jsc.config.base import Text
 from jupyter_jsc.config.model import Configuration
-from jupyter_jsc.config.systems import Partition, PartitionKind, Resource, System
-from jupyter_jsc.errors import InvalidRequest
-from jupyter_jsc.rights.accounts import Account
+from jupyter_jsc.rights.identity import Account, Facts, Identity
+from jupyter_jsc.rights.limits import Usage
+from jupyter_jsc.rights.membership import active
+from jupyter_jsc.rights.moments import SystemMoment, moment_of
+from jupyter_jsc.rights.offers import Offers, OptionOffer, SystemOffer, offers_for, united
+from jupyter_jsc.rights.places import Found, Opened, Places
+from jupyter_jsc.rights.texts import no_group
+from jupyter_jsc.rights.tree import NOBODY, OptionChoice, OptionTree, PartitionChoice, SystemChoice
+from jupyter_jsc.wire import StartLab
 
-_LONGEST_VALUE = 50
-"""So much of what was sent is repeated in a message."""
-
-
-@dataclass(frozen=True)
-class OptionChoice:
-    """A service option as the form shows it."""
-
-    label: str
-    description: str
-    default: bool
+_CLUSTER: Opened = {NOBODY: {NOBODY: -1}}
+"""Every partition is open to everybody."""
 
 
-@dataclass(frozen=True)
-class SystemChoice:
-    """A system that the user may use, with everything that can be chosen on it."""
-
-    label: str
-    description: str
-    order: int
-    options: Mapping[str, OptionChoice]
-    accounts: Mapping[str, Mapping[str, tuple[str, ...]]]
-    """Unix account → project → keys of partitions."""
-    partitions: Mapping[str, Partition]
-    """The partitions that any of the accounts opens, in the configuration's order."""
+def options_for(identity: Identity, configuration: Configuration, facts: Facts) -> OptionTree:
+    """Return everything that *identity* may choose, and what of it is blocked at the moment of *facts*."""
+    groups = active(identity, configuration)
+    offers = offers_for(groups, configuration)
+    return _tree(groups, offers.systems, _opened(identity.accounts, offers), configuration, facts)
 
 
-@dataclass(frozen=True)
-class OptionTree:
-    """Everything that one user may choose, systems in the configuration's order."""
+def options_of_start(lab: StartLab, configuration: Configuration, facts: Facts) -> OptionTree:
+    """Return what could be chosen on the system of *lab* with its groups, account and project.
 
-    systems: Mapping[str, SystemChoice]
-
-
-def options_tree(accounts: Sequence[Account], configuration: Configuration) -> OptionTree:
-    """Return what a user with *accounts* may start under *configuration*."""
-    systems = sorted(configuration.systems.items(), key=lambda item: (item[1].order, item[0]))
-    choices = {name: _system_choice(name, system, accounts, configuration) for name, system in systems}
-    return OptionTree({name: choice for name, choice in choices.items() if choice.accounts and choice.options})
-
-
-def _system_choice(
-    name: str, system: System, accounts: Sequence[Account], configuration: Configuration
-) -> SystemChoice:
-    own: dict[str, dict[str, tuple[str, ...]]] = {}
-    for entry in accounts:
-        if entry.system == name and entry.partitions:
-            own.setdefault(entry.account, {})[entry.project] = entry.partitions
-    opened = {key for projects in own.values() for keys in projects.values() for key in keys}
-    return SystemChoice(
-        label=system.label,
-        description=system.description,
-        order=system.order,
-        options={
-            key: OptionChoice(option.label, option.description, option.default)
-            for key, option in configuration.options.items()
-            if option.systems is None or name in option.systems
-        },
-        accounts=own,
-        partitions={key: partition for key, partition in system.partitions.items() if key in opened},
-    )
-
-
-def validate(raw: object, tree: OptionTree) -> wire.Options:
-    """Return *raw* as options that *tree* allows, or raise :class:`InvalidRequest`.
-
-    The message names the field, the value and what is allowed; the detail holds the same as ``field``,
-    ``value`` and ``allowed``.
+    For the gate of a manager, which does not know the identity: account and project are taken as given and open
+    whatever any entry can. The site itself has the last word on them.
     """
-    options = _shape(raw)
-    system = _one_of("system", options.system, tree.systems)
-    _one_of("option", options.option, system.options)
-    projects = _one_of("account", options.account, system.accounts)
-    partitions = _one_of("project", options.project, projects)
-    _one_of("partition", options.partition, dict.fromkeys(partitions))
-    partition = system.partitions[str(options.partition)]
-    wanted = {} if partition.kind is PartitionKind.INTERACTIVE else partition.resources
-    for key in options.resources:
-        _one_of("resources", key, wanted)
-    for key, resource in wanted.items():
-        _check_number(key, options.resources.get(key), resource)
-    return options
+    groups = tuple(key for key in lab.groups if key in configuration.groups)
+    systems = [offer for offer in offers_for(groups, configuration).systems if offer.key == lab.options.system]
+    account, project = lab.options.account, lab.options.project
+    opened: dict[str, Opened] = {}
+    if account is not None and project is not None:
+        opened = {offer.key: {account: {project: offer.any_entry}} for offer in systems}
+    return _tree(groups, systems, opened, configuration, facts)
 
 
-def _shape(raw: object) -> wire.Options:
-    if not isinstance(raw, dict):
-        raise _refusal("options", raw, "an object with system, option, account, project, partition and resources")
-    try:
-        return wire.Options.model_validate(raw)
-    except ValidationError as error:
-        first = error.errors(include_url=False)[0]
-        place = ".".join(str(part) for part in first["loc"] if part != "[key]") or "options"
-        if first["type"] == "extra_forbidden":
-            raise _refusal(place, first["input"], "no such field; " + ", ".join(wire.Options.model_fields)) from error
-        kind = "a whole number" if first["type"].startswith("int") else first["msg"]
-        raise _refusal(place, first.get("input"), kind) from error
+def _opened(accounts: Iterable[Account], offers: Offers) -> Mapping[str, Opened]:
+    """Return what *accounts* open on each system."""
+    opened: dict[str, dict[str, dict[str, int]]] = {}
+    for entry in accounts:
+        for offer in offers.by_key.get(entry.key, ()):
+            projects = opened.setdefault(offer.key, {}).setdefault(entry.account, {})
+            projects[entry.project] = projects.get(entry.project, 0) | offer.keys[entry.key]
+    return opened
 
 
-def _one_of(field: str, value: str | None, allowed: Mapping[str, Any]) -> Any:
-    if value is None or value not in allowed:
-        raise _refusal(field, value, "one of " + ", ".join(allowed) if allowed else "nothing here")
-    return allowed[value]
+def _tree(
+    groups: tuple[str, ...],
+    offers: Sequence[SystemOffer],
+    opened: Mapping[str, Opened],
+    configuration: Configuration,
+    facts: Facts,
+) -> OptionTree:
+    if configuration.groups and not groups:
+        return OptionTree({}, (), no_group(configuration.support))
+    usage = Usage.of(facts, groups, configuration)
+    systems: dict[str, SystemChoice] = {}
+    for offer in offers:
+        own = opened.get(offer.key) if offer.system.needs_account else _CLUSTER
+        choice = _system(offer, own, usage, configuration, facts) if own else None
+        if choice is not None:
+            systems[offer.key] = choice
+    return OptionTree(systems, groups, usage.overall())
 
 
-def _check_number(key: str, value: int | None, resource: Resource) -> None:
-    unit = f" {resource.unit}" if resource.unit else ""
-    steps = f" in steps of {resource.step}" if resource.step > 1 else ""
-    allowed = f"{resource.minimum} to {resource.maximum}{unit}{steps}"
-    inside = value is not None and resource.minimum <= value <= resource.maximum
-    if not inside or (value is not None and (value - resource.minimum) % resource.step):
-        raise _refusal(f"resources.{key}", value, allowed)
-
-
-def _refusal(field: str, value: object, allowed: str) -> InvalidRequest:
-    shown = repr(value)
-    shown = shown if len(shown) <= _LONGEST_VALUE else shown[: _LONGEST_VALUE - 1] + "…"
-    field = field if len(field) <= _LONGEST_VALUE else field[: _LONGEST_VALUE - 1] + "…"
-    return InvalidRequest(
-        f"{field}: {shown} is not possible. Allowed: {allowed}.", field=field, value=shown, allowed=allowed
+def _system(
+    offer: SystemOffer, opened: Opened, usage: Usage, configuration: Configuration, facts: Facts
+) -> SystemChoice | None:
+    places = Places(offer, opened, facts.now)
+    found = [(option, here) for option in offer.options if (here := places.under(option.grants)).accounts]
+    if not found:
+        return None
+    moment = moment_of(offer.key, offer.system, configuration.maintenance, facts.health.get(offer.key), facts.now)
+    default = next((option for option, _ in found if option.option.default), found[0][0])
+    reservations = united(here.reservations for _, here in found)
+    return SystemChoice(
+        label=offer.system.label,
+        description=offer.system.description,
+        needs_account=offer.system.needs_account,
+        options={
+            option.key: _option(offer, option, here, moment, usage.using(option), default=option is default)
+            for option, here in found
+        },
+        reservations=offer.reservations.choices(reservations, facts.now) if reservations else {},
+        blocked=moment.blocked or usage.on(offer),
+        notice=moment.notice,
     )
+
+
+def _option(
+    system: SystemOffer, offer: OptionOffer, found: Found, moment: SystemMoment, blocked: Text, *, default: bool
+) -> OptionChoice:
+    option = offer.option
+    return OptionChoice(
+        label=option.label,
+        description=option.description,
+        default=default,
+        deprecated=option.deprecated,
+        accounts=found.accounts,
+        partitions=_partitions(system, offer, found.partitions, moment),
+        blocked=blocked,
+    )
+
+
+def _partitions(
+    system: SystemOffer, offer: OptionOffer, wanted: int, moment: SystemMoment
+) -> Mapping[str, PartitionChoice]:
+    if wanted == offer.all_partitions and not moment.partitions:
+        return offer.partitions
+    blocked = moment.partitions
+    return {
+        name: replace(offer.partitions[name], blocked=blocked[name]) if name in blocked else offer.partitions[name]
+        for bit, name in enumerate(system.names)
+        if wanted >> bit & 1
+    }

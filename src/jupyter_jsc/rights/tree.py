@@ -6,7 +6,7 @@ a limit that other labs fill, a reservation that has not begun): it can be saved
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from jupyter_jsc.config.base import Text
 from jupyter_jsc.config.stacks import SoftwareKind
@@ -48,7 +48,7 @@ class ReservationChoice:
 
 @dataclass(frozen=True)
 class PartitionChoice:
-    """A partition, with the limits that hold for this user."""
+    """A partition, with the limits that hold for this user; these stand in the labels of its resources already."""
 
     label: str
     description: Text
@@ -98,15 +98,6 @@ class SystemChoice:
 
 
 @dataclass(frozen=True)
-class Missing:
-    """Something that is not offered, and why; for operators (``config show``)."""
-
-    place: str
-    """E.g. ``systems.juwels.partitions.booster``."""
-    reason: str
-
-
-@dataclass(frozen=True)
 class OptionTree:
     """Everything that one user may choose, systems and options in the configuration's order."""
 
@@ -114,4 +105,4 @@ class OptionTree:
     groups: tuple[str, ...] = ()
     """The groups whose rights these are."""
     blocked: Text = FREE
-    missing: tuple[Missing, ...] = field(default=(), compare=False)
+    """Also why there is nothing at all, for a user who is in no group."""
