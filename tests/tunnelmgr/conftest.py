@@ -7,28 +7,32 @@ import os
 import shutil
 from collections.abc import AsyncIterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from jupyter_jsc import names
-from jupyter_jsc.config.model import Configuration
+from jupyter_jsc.config.current import Current
 from jupyter_jsc.config.settings import TunnelMgrSettings
 from jupyter_jsc.demo import centre
 from jupyter_jsc.demo.login import LoginNode, generate_key
 from jupyter_jsc.tunnelmgr import masters
 from jupyter_jsc.tunnelmgr.tunnels import Tunnels
 from jupyter_jsc.wire import OpenTunnel
+from tests.config.published import Published
 
 SITE = centre.SITES["juwels"]
 NODES = [node.name for node in SITE.login_nodes]
 SSHD = shutil.which("sshd", path="/usr/sbin:/usr/bin:/usr/local/sbin")
 
 
-def configuration(ports: dict[str, int], host_keys: dict[str, str]) -> Configuration:
+Tree = dict[str, Any]
+
+
+def configuration(ports: dict[str, int], host_keys: dict[str, str]) -> Tree:
     """The demo's configuration with one system, its jump hosts on these ports of loopback."""
     system = SITE.system("http://127.0.0.1:1/X/rest/core", ports, host_keys)
-    tree = centre.portal("http://127.0.0.1:2", "http://127.0.0.1:3", "python3") | {"systems": {"juwels": system}}
-    return Configuration.model_validate(tree)
+    return centre.portal("http://127.0.0.1:2", "http://127.0.0.1:3", "python3") | {"systems": {"juwels": system}}
 
 
 class Keys:
@@ -102,25 +106,37 @@ def settings(tmp_path: Path, keys: Keys) -> TunnelMgrSettings:
 
 
 @contextlib.asynccontextmanager
-async def running(made: Configuration, settings: TunnelMgrSettings) -> AsyncIterator[Tunnels]:
+async def running(made: Current, settings: TunnelMgrSettings) -> AsyncIterator[Tunnels]:
     """TunnelMgr's tunnels, kept by their task; masters stay afterwards, as in a restart."""
     tunnels = Tunnels(made, settings)
-    keeper = asyncio.create_task(tunnels.run())
+    tasks = [asyncio.create_task(tunnels.run()), asyncio.create_task(made.watch(tunnels.follow))]
     try:
         yield tunnels
     finally:
-        keeper.cancel()
-        await asyncio.gather(keeper, return_exceptions=True)
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
         await tunnels.release()
 
 
 @pytest.fixture
-def made(login_nodes: dict[str, LoginNode], keys: Keys) -> Configuration:
+def tree(login_nodes: dict[str, LoginNode], keys: Keys) -> Tree:
+    """The configuration; a test changes it and publishes it again."""
     return configuration({name: node.port for name, node in login_nodes.items()}, keys.public)
 
 
 @pytest.fixture
-async def tunnels(made: Configuration, settings: TunnelMgrSettings) -> AsyncIterator[Tunnels]:
+def published(tmp_path: Path) -> Published:
+    return Published(tmp_path / "published")
+
+
+@pytest.fixture
+def made(published: Published, tree: Tree) -> Current:
+    return Current(published.publish("v1", tree))
+
+
+@pytest.fixture
+async def tunnels(made: Current, settings: TunnelMgrSettings) -> AsyncIterator[Tunnels]:
     async with running(made, settings) as tunnels:
         yield tunnels
     await masters.terminate_all(settings.runtime_dir)

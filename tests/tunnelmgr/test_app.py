@@ -8,7 +8,7 @@ import pytest
 import yaml
 
 from jupyter_jsc import names, service
-from jupyter_jsc.config.model import Configuration
+from jupyter_jsc.config.current import Current
 from jupyter_jsc.config.settings import TunnelMgrSettings
 from jupyter_jsc.tunnelmgr import masters
 from jupyter_jsc.tunnelmgr.app import create_app
@@ -24,7 +24,7 @@ TUNNEL = f"/v1/tunnels/{lab()}"
 
 
 @pytest.fixture
-async def http(made: Configuration, settings: TunnelMgrSettings) -> AsyncIterator[httpx.AsyncClient]:
+async def http(made: Current, settings: TunnelMgrSettings) -> AsyncIterator[httpx.AsyncClient]:
     settings.callers_file.write_text(yaml.safe_dump({"demo": service.token_hash("right")}))
     app = create_app(made, settings)
     transport = httpx.ASGITransport(app, raise_app_exceptions=False)
@@ -59,7 +59,8 @@ async def test_a_tunnel_from_opening_to_closing(http: httpx.AsyncClient, answeri
     made = (await http.put(TUNNEL, json=wanted(answering))).json()
     assert (await http.get(TUNNEL)).json() == made
     assert (await http.get("/v1/tunnels")).json() == [made]
-    assert (await http.get("/health/ready")).json()["dependencies"] == {"jump_hosts": "ok"}
+    ready = (await http.get("/health/ready")).json()
+    assert (ready["dependencies"], ready["details"]["configuration"]) == ({"jump_hosts": "ok"}, "v1")
     assert (await http.delete(TUNNEL, params={"start_id": made["start_id"]})).status_code == 204
     gone = await http.get(TUNNEL)
     assert (gone.status_code, gone.json()["type"]) == (404, "NotFound")

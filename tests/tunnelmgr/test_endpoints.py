@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """The records: they outlive the process, and no two labs share a port."""
 
+import contextlib
+import sqlite3
 from pathlib import Path
 
 import pytest
@@ -45,3 +47,16 @@ def test_only_the_owner_reads_the_file(tmp_path: Path) -> None:
     endpoints = Endpoints(tmp_path / "t.sqlite", 20000, 20002)
     assert (tmp_path / "t.sqlite").stat().st_mode & 0o077 == 0
     endpoints.close()
+
+
+def test_a_file_of_an_earlier_release_is_taken_over(tmp_path: Path) -> None:
+    """Records written before versions were kept have none."""
+    path = tmp_path / "tunnels.sqlite"
+    old = "lab_id TEXT PRIMARY KEY, start_id TEXT, system TEXT, host TEXT, port INTEGER, local_port INTEGER, jump_host TEXT"
+    with contextlib.closing(sqlite3.connect(path)) as database, database:
+        database.execute(f"CREATE TABLE endpoints ({old})")
+        database.execute("INSERT INTO endpoints VALUES ('lab', 'start', 'juwels', 'jwc01', 8888, 20000, 'jwlogin01')")
+    for _ in range(2):
+        endpoints = Endpoints(path, 20000, 20010)
+        assert endpoints.all() == [Endpoint("lab", "start", "juwels", "jwc01", 8888, 20000, "jwlogin01", "")]
+        endpoints.close()

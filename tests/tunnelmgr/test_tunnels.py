@@ -13,14 +13,15 @@ import socket
 import pytest
 
 from jupyter_jsc import names
-from jupyter_jsc.config.model import Configuration
+from jupyter_jsc.config.current import Current
 from jupyter_jsc.config.settings import TunnelMgrSettings
 from jupyter_jsc.demo.login import LoginNode, generate_key
 from jupyter_jsc.errors import HostKeyChanged, InvalidRequest, NotFound, TargetRefused, Unavailable
 from jupyter_jsc.tunnelmgr import masters, mux
 from jupyter_jsc.tunnelmgr.tunnels import Tunnels
 from jupyter_jsc.wire import JumpHostState, OpenTunnel
-from tests.tunnelmgr.conftest import NODES, Keys, configuration, echoed, lab, running, wanted
+from tests.config.published import Published
+from tests.tunnelmgr.conftest import NODES, configuration, echoed, lab, running, wanted
 
 
 async def test_bytes_pass_through_a_tunnel_until_it_is_closed(tunnels: Tunnels, answering: int) -> None:
@@ -92,7 +93,7 @@ async def test_an_unknown_system_is_named(tunnels: Tunnels) -> None:
 
 
 async def test_a_restart_keeps_masters_and_open_streams(
-    made: Configuration, settings: TunnelMgrSettings, answering: int
+    made: Current, settings: TunnelMgrSettings, answering: int
 ) -> None:
     """TunnelMgr's restart is not seen by a notebook: same master, same stream, same endpoint."""
     try:
@@ -135,12 +136,12 @@ async def test_a_lost_login_node_is_replaced_by_the_other(
 
 
 async def test_a_changed_host_key_is_refused(
-    login_nodes: dict[str, LoginNode], keys: Keys, settings: TunnelMgrSettings
+    login_nodes: dict[str, LoginNode], published: Published, settings: TunnelMgrSettings
 ) -> None:
     """A server with another key is never authenticated to, and the error says so."""
     wrong = dict.fromkeys(NODES, generate_key()[1])
-    made = configuration({name: node.port for name, node in login_nodes.items()}, wrong)
-    async with running(made, settings) as tunnels:
+    tree = configuration({name: node.port for name, node in login_nodes.items()}, wrong)
+    async with running(Current(published.publish("v1", tree)), settings) as tunnels:
         with pytest.raises(HostKeyChanged, match="another host key"):
             await tunnels.open(lab(), wanted(8888))
     assert [node.connections for node in login_nodes.values()] == [0, 0]
@@ -166,7 +167,7 @@ async def test_a_draining_jump_host_gets_no_new_tunnel(tunnels: Tunnels, answeri
 
 
 async def test_a_closed_jump_hosts_tunnels_move(
-    tunnels: Tunnels, settings: TunnelMgrSettings, made: Configuration, answering: int
+    tunnels: Tunnels, settings: TunnelMgrSettings, made: Current, answering: int
 ) -> None:
     """Closed means no connection; the state is known after a restart too."""
     tunnel = await tunnels.open(lab(), wanted(answering))
@@ -192,7 +193,7 @@ async def test_a_port_of_a_stranger_is_passed_over(
     assert await echoed(tunnel.endpoint_port) == b"hello"
 
 
-async def test_terminate_leaves_no_master(made: Configuration, settings: TunnelMgrSettings, answering: int) -> None:
+async def test_terminate_leaves_no_master(made: Current, settings: TunnelMgrSettings, answering: int) -> None:
     """The end of the demo, or of a TunnelMgr that is not to come back, leaves no process."""
     async with running(made, settings) as tunnels:
         tunnel = await tunnels.open(lab(), wanted(answering))

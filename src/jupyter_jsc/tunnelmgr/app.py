@@ -9,25 +9,26 @@ from typing import Annotated
 from fastapi import FastAPI, Path, Query
 
 from jupyter_jsc import names, service, wire
-from jupyter_jsc.config.model import Configuration
+from jupyter_jsc.config.current import Current
 from jupyter_jsc.config.settings import TunnelMgrSettings
 from jupyter_jsc.tunnelmgr.tunnels import Tunnels
 
 LabPath = Annotated[str, Path(pattern=names.LAB_ID.pattern)]
 
 
-def create_app(configuration: Configuration, settings: TunnelMgrSettings) -> FastAPI:
+def create_app(current: Current, settings: TunnelMgrSettings) -> FastAPI:
     """Return TunnelMgr; recorded tunnels come back while it answers already."""
-    tunnels = Tunnels(configuration, settings)
+    tunnels = Tunnels(current, settings)
 
     @contextlib.asynccontextmanager
     async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
-        keeper = asyncio.create_task(tunnels.run())
+        tasks = [asyncio.create_task(tunnels.run()), asyncio.create_task(current.watch(tunnels.follow))]
         try:
             yield
         finally:
-            keeper.cancel()
-            await asyncio.gather(keeper, return_exceptions=True)
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
             await tunnels.release()
 
     app = service.create_app(
@@ -35,6 +36,8 @@ def create_app(configuration: Configuration, settings: TunnelMgrSettings) -> Fas
         callers=service.Callers(settings.callers_file),
         probes={"jump_hosts": tunnels.health},
         lifespan=lifespan,
+        details=current.details,
+        collectors=[current],
     )
     _add_routes(app, tunnels)
     return app

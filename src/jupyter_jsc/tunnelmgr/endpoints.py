@@ -19,16 +19,22 @@ CREATE TABLE IF NOT EXISTS endpoints (
     host TEXT NOT NULL,
     port INTEGER NOT NULL,
     local_port INTEGER NOT NULL UNIQUE,
-    jump_host TEXT NOT NULL
+    jump_host TEXT NOT NULL,
+    configuration TEXT NOT NULL DEFAULT ''
 );
 CREATE TABLE IF NOT EXISTS jump_hosts (name TEXT PRIMARY KEY, state TEXT NOT NULL);
 """
-_COLUMNS = "lab_id, start_id, system, host, port, local_port, jump_host"
+_LATER = {"configuration": "TEXT NOT NULL DEFAULT ''"}
+"""Columns that a file of an earlier release may lack."""
+_COLUMNS = "lab_id, start_id, system, host, port, local_port, jump_host, configuration"
 
 
 @dataclass(frozen=True)
 class Endpoint:
-    """One record: the lab's start, where it listens, the local port, and the jump host that leads there."""
+    """One record: the lab's start, where it listens, the local port, and the jump host that leads there.
+
+    ``configuration`` is the version that knew the jump host when the tunnel was placed there.
+    """
 
     lab_id: str
     start_id: str
@@ -37,6 +43,7 @@ class Endpoint:
     port: int
     local_port: int
     jump_host: str
+    configuration: str = ""
 
 
 class Endpoints:
@@ -49,6 +56,10 @@ class Endpoints:
         self._database.execute("PRAGMA journal_mode=WAL")
         self._database.execute("PRAGMA synchronous=NORMAL")
         self._database.executescript(_SCHEMA)
+        present = {row[1] for row in self._database.execute("PRAGMA table_info(endpoints)")}
+        for column, kind in _LATER.items():
+            if column not in present:
+                self._database.execute(f"ALTER TABLE endpoints ADD COLUMN {column} {kind}")
         rows = self._database.execute(f"SELECT {_COLUMNS} FROM endpoints")  # noqa: S608  a constant
         self._by_lab = {row[0]: Endpoint(*row) for row in rows}
         self._next = 0
@@ -81,7 +92,7 @@ class Endpoints:
     def put(self, record: Endpoint) -> None:
         """Write the lab's record, in place of any before."""
         self._database.execute(
-            f"INSERT OR REPLACE INTO endpoints ({_COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?)",  # noqa: S608  a constant
+            f"INSERT OR REPLACE INTO endpoints ({_COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?, ?)",  # noqa: S608  a constant
             astuple(record),
         )
         self._by_lab[record.lab_id] = record

@@ -44,10 +44,12 @@ class Master:
 
     def __init__(self, name: str, jump_host: JumpHost, client: Client) -> None:
         self.name = name
-        self._jump_host = jump_host
+        self.jump_host = jump_host
+        """Where the next connection goes; may be another place than the present one's."""
         self._client = client
         self._making = asyncio.Lock()
         self._mux: mux.Mux | None = None
+        self._made_to = ""
         self._heart: asyncio.subprocess.Process | None = None
         self.last_beat: float | None = None
         """Time of the last heartbeat on the loop's clock."""
@@ -56,6 +58,11 @@ class Master:
     def connected(self) -> bool:
         """Whether forwards can be opened right now."""
         return self._mux is not None
+
+    @property
+    def outdated(self) -> bool:
+        """Whether the connection was made to another address or key than the jump host has now."""
+        return self._mux is not None and self._made_to != self._known_hosts
 
     async def ensure(self) -> mux.Mux:
         """Return the connection to a living master with a beating heart: the present one, one adopted, a new one.
@@ -114,8 +121,14 @@ class Master:
 
     @property
     def _common(self) -> list[str]:
-        address = f"{self._jump_host.user}@{self._jump_host.host}"
-        return ["-F", "none", "-S", str(self._socket), "-p", str(self._jump_host.port), address]
+        address = f"{self.jump_host.user}@{self.jump_host.host}"
+        return ["-F", "none", "-S", str(self._socket), "-p", str(self.jump_host.port), address]
+
+    @property
+    def _known_hosts(self) -> str:
+        """The file that pins the key; its first line is for :attr:`outdated`, which also holds for an adopted master."""
+        host = self.jump_host
+        return f"# {host.user}@{host.host} {host.port}\n{self.name} {host.host_key}\n"
 
     async def _adopt(self) -> mux.Mux | None:
         if not self._socket.exists():
@@ -126,13 +139,15 @@ class Master:
         except Unavailable:
             await self._kill()
             return None
+        self._made_to = _text(self._socket.with_suffix(".known"))
         return connection
 
     async def _start(self) -> mux.Mux:
         """Start a new master; it is in the background and authenticated once the command returns."""
         known_hosts = self._socket.with_suffix(".known")
         errors_file = self._socket.with_suffix(".err")
-        _write_private(known_hosts, f"{self.name} {self._jump_host.host_key}\n")
+        self._made_to = self._known_hosts
+        _write_private(known_hosts, self._made_to)
         options = {
             "BatchMode": "yes",
             "StrictHostKeyChecking": "yes",
@@ -249,6 +264,13 @@ async def _terminate(path: Path) -> None:
                 os.kill(pid, signal.SIGKILL)
         finally:
             connection.close()
+
+
+def _text(path: Path) -> str:
+    try:
+        return path.read_text("utf-8")
+    except OSError:
+        return ""
 
 
 def _write_private(path: Path, text: str) -> None:

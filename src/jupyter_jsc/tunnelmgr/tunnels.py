@@ -1,19 +1,22 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """Tunnels: what the records want, made true on the masters. Level-triggered: every step may be repeated.
 
-Called by :mod:`.app`. A tunnel that is moved or made again keeps its local port, so that nothing above it changes.
+Called by :mod:`.app`. A tunnel that is moved or made again keeps its local port, so that nothing above it changes. A new
+version of the configuration is taken over without touching a connection that it says nothing about: a jump host that
+was removed, or that has another address now, keeps its connection until its last tunnel is closed.
 """
 
 import asyncio
 import ipaddress
 import random
+from collections.abc import Mapping
 from dataclasses import replace
 
 import structlog
 
-from jupyter_jsc.config.model import Configuration
-from jupyter_jsc.config.systems import System
+from jupyter_jsc.config.current import Current
 from jupyter_jsc.config.settings import TunnelMgrSettings
+from jupyter_jsc.config.systems import JumpHost, System
 from jupyter_jsc.errors import Conflict, HostKeyChanged, InvalidRequest, JSCError, NotFound, TargetRefused, Unavailable
 from jupyter_jsc.tunnelmgr.endpoints import Endpoint, Endpoints
 from jupyter_jsc.tunnelmgr.masters import Client, Master
@@ -25,23 +28,21 @@ log = structlog.get_logger()
 _FIRST_WAIT_S = 0.5
 _LONGEST_WAIT_S = 30.0
 _PORT_TRIES = 20
+_STRICTNESS = list(JumpHostState)
 
 
 class Tunnels:
     """All tunnels and jump hosts of this TunnelMgr."""
 
-    def __init__(self, configuration: Configuration, settings: TunnelMgrSettings) -> None:
-        self._configuration = configuration
+    def __init__(self, current: Current, settings: TunnelMgrSettings) -> None:
+        self._current = current
         self._settings = settings
         settings.runtime_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
         settings.runtime_dir.chmod(0o700)
         self.endpoints = Endpoints(settings.database, settings.first_port, settings.last_port)
-        client = Client(settings.ssh, settings.identity_file, settings.runtime_dir)
-        self._masters = {
-            name: Master(name, jump_host, client)
-            for system in configuration.systems.values()
-            for name, jump_host in system.jump_hosts.items()
-        }
+        self._client = Client(settings.ssh, settings.identity_file, settings.runtime_dir)
+        self._masters: dict[str, Master] = {}
+        self._know(self._configured())
         self._states = {name: JumpHostState(state) for name, state in self.endpoints.jump_host_states().items()}
         self._busy: dict[str, asyncio.Lock] = {}
         self._watched: set[str] = set()
@@ -51,9 +52,21 @@ class Tunnels:
         """Restore every recorded tunnel, and keep masters and tunnels alive until cancelled."""
         async with asyncio.TaskGroup() as tasks:
             self._tasks = tasks
-            for name in {record.jump_host for record in self.endpoints.all()} & set(self._masters):
+            used = {record.jump_host for record in self.endpoints.all()}
+            for name in used & set(self._masters):
                 tasks.create_task(self._restore(name))
+            for name in used - set(self._masters):
+                tasks.create_task(self._restore_removed(name))
             await asyncio.Event().wait()
+
+    async def follow(self) -> None:
+        """Take over the jump hosts of the version in force. Called after each change of the configuration."""
+        configured = self._configured()
+        self._know(configured)
+        for name, master in list(self._masters.items()):
+            if name in configured and self._state(name) is JumpHostState.CLOSED and master.connected:
+                await master.drop()  # whoever watches it moves its tunnels
+            await self._tidy(name)
 
     async def release(self) -> None:
         """Let go of every master without ending it, and close the records."""
@@ -67,7 +80,7 @@ class Tunnels:
         Raises :class:`TargetRefused` for a host that the system does not allow, :class:`HostKeyChanged` and
         :class:`Unavailable` if no jump host can be used now.
         """
-        system = self._system(wanted.system)
+        system, version = await self._system(wanted.system, wanted.configuration)
         check_target(system, wanted.host)
         async with self._busy.setdefault(lab_id, asyncio.Lock()):
             record = self.endpoints.get(lab_id)
@@ -75,9 +88,9 @@ class Tunnels:
                 await self._close(record)
                 record = None
             if record is None:
-                record = await self._place_new(lab_id, wanted, system)
+                record = await self._place_new(lab_id, wanted, system, version)
             else:
-                record = await self._place(replace(record, start_id=wanted.start_id), system)
+                record = await self._place(replace(record, start_id=wanted.start_id), system, version)
             return self._tunnel(record)
 
     async def close(self, lab_id: str, start_id: str | None) -> None:
@@ -86,6 +99,7 @@ class Tunnels:
             record = self.endpoints.get(lab_id)
             if record is not None and start_id in {None, record.start_id}:
                 await self._close(record)
+                await self._tidy(record.jump_host)
         self._busy.pop(lab_id, None)
 
     def get(self, lab_id: str) -> Tunnel:
@@ -121,18 +135,18 @@ class Tunnels:
         lost = sorted(name for name in used if name in self._masters and not self._masters[name].connected)
         return f"not connected: {', '.join(lost)}" if lost else "ok"
 
-    async def _place_new(self, lab_id: str, wanted: OpenTunnel, system: System) -> Endpoint:
+    async def _place_new(self, lab_id: str, wanted: OpenTunnel, system: System, version: str) -> Endpoint:
         refused: set[int] = set()
         for _ in range(_PORT_TRIES):
             port = self.endpoints.free_port(refused)
             record = Endpoint(lab_id, wanted.start_id, wanted.system, wanted.host, wanted.port, port, "")
             try:
-                return await self._place(record, system)
+                return await self._place(record, system, version)
             except Conflict:
                 refused.add(port)
         raise Unavailable("No local port for the tunnel could be taken.", tried=len(refused))
 
-    async def _place(self, record: Endpoint, system: System) -> Endpoint:
+    async def _place(self, record: Endpoint, system: System, version: str) -> Endpoint:
         """Make the record's forward listen on the first jump host that can, the present one first."""
         problem: JSCError = Unavailable(f"No jump host of {system.label} is open at the moment.")
         for name in self._candidates(record, system):
@@ -142,7 +156,8 @@ class Tunnels:
             except (Unavailable, HostKeyChanged) as error:
                 problem = error
                 continue
-            placed = replace(record, jump_host=name)
+            known_since = version if name in system.jump_hosts else record.configuration
+            placed = replace(record, jump_host=name, configuration=known_since)
             self.endpoints.put(placed)
             return placed
         raise problem
@@ -152,10 +167,16 @@ class Tunnels:
         for other in self.endpoints.all():
             if other.jump_host in load:
                 load[other.jump_host] += 1
-        usable = [name for name in load if self._state(name) is JumpHostState.OPEN and name != record.jump_host]
-        usable.sort(key=lambda name: (not self._masters[name].connected, load[name], random.random()))
-        stays = record.jump_host in load and self._state(record.jump_host) is not JumpHostState.CLOSED
+        self._know({name: host for name, host in system.jump_hosts.items() if name not in self._masters})
+        usable = [name for name in load if self._state(name, system) is JumpHostState.OPEN and name != record.jump_host]
+        usable.sort(key=lambda name: self._preference(name, load[name] / system.jump_hosts[name].weight))
+        stays = record.jump_host in self._masters and self._state(record.jump_host, system) is not JumpHostState.CLOSED
         return [record.jump_host, *usable] if stays else usable
+
+    def _preference(self, name: str, load: float) -> tuple[bool, bool, float, float]:
+        """Return what the best jump host for a new tunnel has least of."""
+        master = self._masters[name]
+        return master.outdated, not master.connected, load, random.random()
 
     async def _close(self, record: Endpoint) -> None:
         master = self._masters.get(record.jump_host)
@@ -168,25 +189,50 @@ class Tunnels:
         self.endpoints.remove(record.lab_id)
 
     async def _connected(self, name: str) -> Mux:
-        connection = await self._masters[name].ensure()
+        master = self._masters.get(name)
+        if master is None:
+            raise Unavailable(f"The jump host {name} was removed.")
+        connection = await master.ensure()
         if name not in self._watched and self._tasks is not None:
             self._watched.add(name)
-            self._tasks.create_task(self._keep(name))
+            self._tasks.create_task(self._keep(name, master))
         return connection
 
-    async def _keep(self, name: str) -> None:
+    async def _keep(self, name: str, master: Master) -> None:
         """Watch a master; when it is lost, make it and its tunnels again, here or elsewhere, as long as it takes."""
         try:
-            await self._masters[name].watch()
+            await master.watch()
         finally:
             self._watched.discard(name)
         await self._restore(name)
+
+    async def _restore_removed(self, name: str) -> None:
+        """Make the forwards of a jump host again that the version in force has no more: as it was, if that is known."""
+        for record in [record for record in self.endpoints.all() if record.jump_host == name]:
+            earlier = await asyncio.to_thread(self._current.find, record.configuration)
+            system = earlier.systems.get(record.system) if earlier is not None else None
+            if system is not None and name in system.jump_hosts:
+                self._know({name: system.jump_hosts[name]})
+                break
+        await self._restore(name)
+
+    async def _tidy(self, name: str) -> None:
+        """End a connection that no tunnel uses if its jump host was removed or is reached in another way now."""
+        master = self._masters.get(name)
+        if master is None or any(record.jump_host == name for record in self.endpoints.all()):
+            return
+        removed = name not in self._configured()
+        if removed:
+            del self._masters[name]
+        if removed or master.outdated:
+            log.info("jump host left", jump_host=name, removed=removed)
+            await master.drop()
 
     async def _restore(self, name: str) -> None:
         """Make the forwards of one jump host again, retrying with capped, jittered pauses while there are any."""
         wait_s = _FIRST_WAIT_S
         while records := [record for record in self.endpoints.all() if record.jump_host == name]:
-            if self._state(name) is not JumpHostState.CLOSED:
+            if name in self._masters and self._state(name) is not JumpHostState.CLOSED:
                 try:
                     connection = await self._connected(name)
                     for record in records:
@@ -205,45 +251,77 @@ class Tunnels:
         """Move the tunnels of a jump host to others of the same system; return whether none is left."""
         left = False
         for record in [record for record in self.endpoints.all() if record.jump_host == name]:
-            system = self._configuration.systems.get(record.system)
-            others = [other for other in system.jump_hosts if other != name] if system else []
-            for other in others:
-                if self._state(other) is not JumpHostState.OPEN:
+            try:
+                system, version = await self._system(record.system, record.configuration)
+            except InvalidRequest:
+                left = True
+                continue
+            self._know({other: host for other, host in system.jump_hosts.items() if other not in self._masters})
+            for other in system.jump_hosts:
+                if other == name or self._state(other, system) is not JumpHostState.OPEN:
                     continue
                 try:
                     connection = await self._connected(other)
                     await connection.open_forward(self._forward(record))
                 except (Unavailable, HostKeyChanged, Conflict):
                     continue
-                self.endpoints.put(replace(record, jump_host=other))
+                self.endpoints.put(replace(record, jump_host=other, configuration=version))
                 break
             else:
                 left = True
         return not left
 
-    def _system(self, name: str) -> System:
-        system = self._configuration.systems.get(name)
-        if system is None:
-            allowed = ", ".join(self._configuration.systems)
-            raise InvalidRequest(f"system: {name!r} is not known. Allowed: {allowed}.", field="system", allowed=allowed)
-        return system
+    async def _system(self, name: str, version: str) -> tuple[System, str]:
+        """Return a system and the version that has it: the one in force, else *version*, which a lab was started with."""
+        in_force = self._current.configuration.systems
+        if name in in_force:
+            return in_force[name], self._current.version
+        earlier = await asyncio.to_thread(self._current.find, version) if version else None
+        if earlier is not None and name in earlier.systems:
+            return earlier.systems[name], version
+        allowed = ", ".join(in_force)
+        raise InvalidRequest(f"system: {name!r} is not known. Allowed: {allowed}.", field="system", allowed=allowed)
+
+    def _configured(self) -> dict[str, JumpHost]:
+        systems = self._current.configuration.systems.values()
+        return {name: jump_host for system in systems for name, jump_host in system.jump_hosts.items()}
+
+    def _know(self, jump_hosts: Mapping[str, JumpHost]) -> None:
+        """Have a master for each; one that is there connects as it says now, the next time that it connects."""
+        for name, jump_host in jump_hosts.items():
+            if name in self._masters:
+                self._masters[name].jump_host = jump_host
+            else:
+                self._masters[name] = Master(name, jump_host, self._client)
 
     def _names(self) -> list[tuple[str, str]]:
-        return [(key, name) for key, system in self._configuration.systems.items() for name in system.jump_hosts]
+        """Return system and name of each jump host, last those that were removed and still have tunnels."""
+        systems = self._current.configuration.systems.items()
+        found = [(key, name) for key, system in systems for name in system.jump_hosts]
+        known = {name for _system, name in found}
+        removed = {record.jump_host: record.system for record in self.endpoints.all() if record.jump_host not in known}
+        return found + [(system, name) for name, system in removed.items() if name in self._masters]
 
-    def _state(self, name: str) -> JumpHostState:
-        return self._states.get(name, JumpHostState.OPEN)
+    def _state(self, name: str, system: System | None = None) -> JumpHostState:
+        """Return the stricter of what operators and the configuration say; a removed jump host gets no new tunnels.
+
+        *system* is the one that is asked for, in a version that has it.
+        """
+        jump_host = self._configured().get(name) or (system.jump_hosts.get(name) if system is not None else None)
+        configured = jump_host.state if jump_host is not None else JumpHostState.DRAINING
+        return max(configured, self._states.get(name, JumpHostState.OPEN), key=_STRICTNESS.index)
 
     def _info(self, name: str, system: str) -> JumpHostInfo:
-        master = self._masters[name]
+        master = self._masters.get(name)
+        beat = master.last_beat if master is not None else None
         now = asyncio.get_running_loop().time()
         return JumpHostInfo(
             name=name,
             system=system,
             state=self._state(name),
-            connected=master.connected,
+            connected=master is not None and master.connected,
             tunnels=sum(record.jump_host == name for record in self.endpoints.all()),
-            heartbeat_age_s=None if master.last_beat is None else round(now - master.last_beat, 3),
+            heartbeat_age_s=None if beat is None else round(now - beat, 3),
         )
 
     def _forward(self, record: Endpoint) -> Forward:
