@@ -13,21 +13,13 @@ from prometheus_client import CollectorRegistry, generate_latest
 from structlog.testing import capture_logs
 
 from jupyter_jsc.config.current import Current
-from jupyter_jsc.demo import centre
 from jupyter_jsc.errors import InvalidRequest
+from tests.config import small
 from tests.config.published import Published
 
-SITE = centre.SITES["juwels"]
-PORTAL = centre.portal("http://127.0.0.1:2", "http://127.0.0.1:3", "python3")
-SYSTEM = SITE.system(
-    "http://127.0.0.1:1/X/rest/core",
-    {node.name: 1024 + number for number, node in enumerate(SITE.login_nodes)},
-    {node.name: "ssh-ed25519 AAAA" for node in SITE.login_nodes},
-)
 
-
-def tree(support: str = "us", *, systems: bool = True) -> dict[str, object]:
-    return PORTAL | {"support": support, "systems": {"juwels": SYSTEM} if systems else {}}
+def tree(support: str = "us", *, systems: bool = True) -> small.Tree:
+    return small.tree(support=support) if systems else small.tree(support=support, systems={})
 
 
 @pytest.fixture

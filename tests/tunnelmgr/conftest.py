@@ -7,32 +7,30 @@ import os
 import shutil
 from collections.abc import AsyncIterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from jupyter_jsc import names
 from jupyter_jsc.config.current import Current
 from jupyter_jsc.config.settings import TunnelMgrSettings
-from jupyter_jsc.demo import centre
 from jupyter_jsc.demo.login import LoginNode, generate_key
 from jupyter_jsc.tunnelmgr import masters
 from jupyter_jsc.tunnelmgr.tunnels import Tunnels
 from jupyter_jsc.wire import OpenTunnel
+from tests.config import small
 from tests.config.published import Published
 
-SITE = centre.SITES["juwels"]
-NODES = [node.name for node in SITE.login_nodes]
+NODES = list(small.LOGIN_NODES)
 SSHD = shutil.which("sshd", path="/usr/sbin:/usr/bin:/usr/local/sbin")
 
 
-Tree = dict[str, Any]
-
-
-def configuration(ports: dict[str, int], host_keys: dict[str, str]) -> Tree:
-    """The demo's configuration with one system, its jump hosts on these ports of loopback."""
-    system = SITE.system("http://127.0.0.1:1/X/rest/core", ports, host_keys)
-    return centre.portal("http://127.0.0.1:2", "http://127.0.0.1:3", "python3") | {"systems": {"juwels": system}}
+def configuration(ports: dict[str, int], host_keys: dict[str, str]) -> small.Tree:
+    """The small configuration, its jump hosts on these ports of loopback."""
+    hosts = {
+        name: {"host": address, "port": ports[name], "host_key": host_keys[name]}
+        for name, address in small.LOGIN_NODES.items()
+    }
+    return small.tree(systems={"juwels": small.system(jump_hosts=hosts)})
 
 
 class Keys:
@@ -64,7 +62,7 @@ async def answering() -> AsyncIterator[int]:
                 await writer.drain()
         writer.close()
 
-    server = await asyncio.start_server(echo, SITE.compute_nodes[0].address, 0)
+    server = await asyncio.start_server(echo, small.COMPUTE_NODES["jwc01"], 0)
     async with server:
         yield server.sockets[0].getsockname()[1]
 
@@ -72,19 +70,18 @@ async def answering() -> AsyncIterator[int]:
 @pytest.fixture
 async def login_nodes(keys: Keys) -> AsyncIterator[dict[str, LoginNode]]:
     """Two login nodes; a test may close one."""
-    resolve = {node.name: node.address for node in SITE.compute_nodes}
     async with contextlib.AsyncExitStack() as stack:
         yield {
-            node.name: await stack.enter_async_context(
+            name: await stack.enter_async_context(
                 LoginNode(
-                    node.address,
+                    address,
                     0,
-                    host_key=keys.private[node.name],
+                    host_key=keys.private[name],
                     authorized_key=keys.public["client"],
-                    resolve=resolve,
+                    resolve=small.COMPUTE_NODES,
                 )
             )
-            for node in SITE.login_nodes
+            for name, address in small.LOGIN_NODES.items()
         }
 
 
@@ -120,7 +117,7 @@ async def running(made: Current, settings: TunnelMgrSettings) -> AsyncIterator[T
 
 
 @pytest.fixture
-def tree(login_nodes: dict[str, LoginNode], keys: Keys) -> Tree:
+def tree(login_nodes: dict[str, LoginNode], keys: Keys) -> small.Tree:
     """The configuration; a test changes it and publishes it again."""
     return configuration({name: node.port for name, node in login_nodes.items()}, keys.public)
 
@@ -131,7 +128,7 @@ def published(tmp_path: Path) -> Published:
 
 
 @pytest.fixture
-def made(published: Published, tree: Tree) -> Current:
+def made(published: Published, tree: small.Tree) -> Current:
     return Current(published.publish("v1", tree))
 
 
@@ -146,7 +143,7 @@ def lab(server: str = "lab") -> str:
     return names.lab_id("demo", "alice", server)
 
 
-def wanted(port: int, host: str = SITE.compute_nodes[0].name, start_id: str | None = None) -> OpenTunnel:
+def wanted(port: int, host: str = "jwc01", start_id: str | None = None) -> OpenTunnel:
     return OpenTunnel(start_id=start_id or names.new_start_id(), system="juwels", host=host, port=port)
 
 
