@@ -3,7 +3,7 @@
 
 import pytest_asyncio
 
-from tests.hub.world import world
+from tests.hub.world import BEGINNING, world
 
 
 @pytest_asyncio.fixture(scope="session", loop_scope="session")
@@ -19,4 +19,6 @@ async def hub(shared_hub):
     shared_hub.manager.reset()
     shared_hub.tunnels.reset()
     shared_hub.login("")
+    if BEGINNING != shared_hub.published.link.readlink().name:
+        await shared_hub.commit(BEGINNING, lambda tree: None)
     return shared_hub

@@ -19,13 +19,13 @@ import aiohttp
 from aiohttp import web
 
 from jupyter_jsc import names, wire
+from tests.config.published import Published
 
+BEGINNING = "c0"
+"""The version of the configuration that the hub begins with."""
 ACCOUNTS = {
-    "alice": [
-        {"system": "juwels", "account": "alice1", "project": "hai", "partitions": ["batch", "login"]},
-        {"system": "jureca", "account": "alice1", "project": "climate", "partitions": ["dc-cpu"]},
-    ],
-    "bob": [{"system": "juwels", "account": "bob1", "project": "hai", "partitions": ["batch"]}],
+    "alice": [["alice1", "juwels", "hai"], ["alice1", "jureca", "climate"]],
+    "bob": [["bob1", "juwels_batch", "hai"]],
     "nora": [],
 }
 OPTIONS = {
@@ -34,7 +34,9 @@ OPTIONS = {
     "account": "alice1",
     "project": "hai",
     "partition": "batch",
+    "reservation": None,
     "resources": {"nodes": 1, "runtime": 60},
+    "software": {},
 }
 _RESOURCES = {
     "nodes": {"label": "Nodes", "minimum": 1, "maximum": 4, "default": 1},
@@ -47,8 +49,8 @@ def configuration(manager="http://127.0.0.1:1", tunnels="http://127.0.0.1:1"):
     system = {
         "manager": "unicoremgr",
         "unicore": {"url": "http://127.0.0.1:1/rest/core"},
-        "jump_hosts": {"l1": {"host": "127.0.0.1", "host_key": "ssh-ed25519 AAAA"}},
     }
+    jump_host = {"host": "127.0.0.1", "host_key": "ssh-ed25519 AAAA"}
     return {
         "hub": "test",
         "identity_providers": {"jsc": {"label": "JSC"}},
@@ -56,19 +58,21 @@ def configuration(manager="http://127.0.0.1:1", tunnels="http://127.0.0.1:1"):
         "tunnelmgr": {"url": tunnels},
         "options": {
             "lab-4": {"label": "JupyterLab 4", "default": True},
-            "old": {"label": "Old", "systems": ["jureca"]},
+            "old": {"label": "Old", "allowed": {"systems": ["jureca"]}},
         },
         "systems": {
             "juwels": system
             | {
                 "label": "JUWELS",
+                "jump_hosts": {"l1": jump_host},
                 "lab_hosts": ["jwc*", "127.0.0.0/8"],
-                "account_keys": {"juwels": ["batch", "login"]},
+                "account_keys": {"juwels": ["batch", "login"], "juwels_batch": ["batch"]},
                 "partitions": {"batch": {"resources": _RESOURCES}, "login": {"kind": "interactive"}},
             },
             "jureca": system
             | {
                 "label": "JURECA",
+                "jump_hosts": {"l2": jump_host},
                 "lab_hosts": ["jrc*"],
                 "account_keys": {"jureca": ["dc-cpu"]},
                 "partitions": {"dc-cpu": {"resources": _RESOURCES}},
@@ -96,7 +100,7 @@ folder = Path(__file__).parent
 facts = json.loads((folder / "facts.json").read_text())
 database = f"sqlite:///{folder}/hub.sqlite"
 settings = HubSettings(
-    configuration=folder / "configuration",
+    configuration=folder / "configuration" / "current",
     manager_token_files={"unicoremgr": folder / "token"},
     tunnelmgr_token_file=folder / "token",
     poll_interval_s=0.2,
@@ -142,7 +146,8 @@ class Names(DummyAuthenticator):
 
 
 c = get_config()
-configure(c, settings_file=folder / "none", manager_tokens={"unicoremgr": facts["manager_token"]})
+configure(c, settings_file=folder / "none", manager_tokens={"unicoremgr": facts["manager_token"]},
+    accounts_token=facts["accounts_token"])
 c.JupyterHub.authenticator_class = Names
 c.JupyterHub.proxy_class = RoutesInAFile
 c.JupyterHub.db_url = database
@@ -151,7 +156,11 @@ c.JupyterHub.init_spawners_timeout = 1
 c.JupyterHub.services = [*c.JupyterHub.services, {"name": "admin", "api_token": facts["admin_token"]}]
 c.JupyterHub.load_roles = [
     *c.JupyterHub.load_roles,
-    {"name": "tests", "scopes": ["admin:users", "admin:auth_state", "admin:servers", "tokens"], "services": ["admin"]},
+    {
+        "name": "tests",
+        "scopes": ["admin:users", "admin:auth_state", "admin:servers", "tokens", "read:metrics"],
+        "services": ["admin"],
+    },
 ]
 c.Names.allow_all = c.Names.enable_auth_state = True
 '''
@@ -228,13 +237,18 @@ class Manager(Faulty):
         self.jobs, self.puts, self.polls, self.deletes = {}, [], 0, []
         self.site_token = "site-token"
         self.refuses_site_token = False
+        self.health = {}
 
     def app(self):
         app = web.Application(middlewares=[self.misbehave])
+        app.router.add_get("/v1/systems", self.systems)
         app.router.add_put("/v1/labs/{lab}/starts/{start}", self.put)
         app.router.add_delete("/v1/labs/{lab}/starts/{start}", self.delete)
         app.router.add_post("/v1/labs/poll", self.poll)
         return app
+
+    async def systems(self, request):
+        return web.json_response(self.health)
 
     async def put(self, request):
         start_id, body = request.match_info["start"], await request.json()
@@ -285,6 +299,7 @@ class Tunnels(Faulty):
 
     def app(self):
         app = web.Application(middlewares=[self.misbehave])
+        app.router.add_get("/health/live", self.live)
         app.router.add_put("/v1/tunnels/{lab}", self.open)
         app.router.add_delete("/v1/tunnels/{lab}", self.close)
         return app
@@ -293,6 +308,9 @@ class Tunnels(Faulty):
         app = web.Application()
         app.router.add_route("*", "/{path:.*}", self.lab)
         return app
+
+    async def live(self, request):
+        return web.json_response({"live": True})
 
     async def open(self, request):
         lab, body = request.match_info["lab"], await request.json()
@@ -332,8 +350,12 @@ class World:
     manager: Manager
     tunnels: Tunnels
     session: aiohttp.ClientSession
+    published: Published
+    manager_address: str
+    tunnels_address: str
     admin_token: str = "a" * 64
     manager_token: str = "m" * 64
+    accounts_token: str = "p" * 64
     tokens: dict = field(default_factory=dict)
     process: asyncio.subprocess.Process | None = None
 
@@ -377,6 +399,23 @@ class World:
     def login(self, mode):
         """Make the login service answer: "" well, "ended" for ever no, "down" not at all."""
         (self.folder / "login").write_text(mode)
+
+    async def commit(self, version, change):
+        """Publish the beginning's configuration after *change* of its tree, and wait until the hub has it in force."""
+        tree = configuration(self.manager_address, self.tunnels_address)
+        change(tree)
+        if not (self.published.folder / "versions" / version).exists():
+            self.published.write(version, tree)
+        self.published.flip(version)
+
+        async def in_force():
+            return (await self.ready()).body["details"]["configuration"] == version
+
+        await until(in_force)
+
+    async def ready(self):
+        """The hub's readiness, as a probe without any token gets it."""
+        return await self.call("GET", "/jsc/health/ready", token="")
 
     async def user(self, name):
         """Make the user with accounts; keep a token of theirs."""
@@ -514,14 +553,14 @@ async def world(folder):
     manager_runner, manager_address = await serve(manager.app())
     tunnels_runner, tunnels_address = await serve(tunnels.app())
     runners = [lab_runner, manager_runner, tunnels_runner]
-    (folder / "configuration").mkdir()
-    (folder / "configuration" / "portal.yaml").write_text(json.dumps(configuration(manager_address, tunnels_address)))
+    published = Published(folder / "configuration")
+    published.publish(BEGINNING, configuration(manager_address, tunnels_address))
     (folder / "jupyterhub_config.py").write_text(HUB)
     (folder / "token").write_text("t" * 40)
     (folder / "login").write_text("")
     async with aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=30)) as session:
-        made = World(folder, free_port(), manager, tunnels, session)
-        facts = {"port": made.port, "admin_token": made.admin_token, "manager_token": made.manager_token}
+        made = World(folder, free_port(), manager, tunnels, session, published, manager_address, tunnels_address)
+        facts = {name: getattr(made, name) for name in ("port", "admin_token", "manager_token", "accounts_token")}
         (folder / "facts.json").write_text(json.dumps(facts))
         try:
             await made.begin()

@@ -3,8 +3,8 @@
 
 auth_state, encrypted by JupyterHub, holds ``access_token``, ``refresh_token`` (None: it is good no more),
 ``expires_at`` (epoch seconds or None), ``checked`` (whether the provider has said whose the access token is),
-``accounts`` (see :mod:`.accounts`) and ``login`` (facts that are true of the login alone: after a refresh Unity tells
-how the *client* logged in). The portal's one object, :class:`.portal.Portal`, lives here.
+``login`` (facts that are true of the login alone: after a refresh Unity tells how the *client* logged in) and what rights
+are made of (see :mod:`.identity`). The portal's one object, :class:`.portal.Portal`, lives here.
 """
 
 import asyncio
@@ -26,8 +26,8 @@ from traitlets import Unicode, default
 from jupyter_jsc.config import load
 from jupyter_jsc.config.settings import HubSettings
 from jupyter_jsc.errors import CredentialRefused, Unavailable
-from jupyter_jsc.rights.accounts import parse_accounts
 from jupyter_jsc.hub.handlers import API_HANDLERS
+from jupyter_jsc.hub.identity import Claims, rights_of
 from jupyter_jsc.hub.login import LabCallbackHandler, LabLoginHandler, LabLogoutHandler, LoginFailed, LoginPage
 from jupyter_jsc.hub.pages import PAGE_HANDLERS
 from jupyter_jsc.hub.portal import Portal
@@ -63,6 +63,13 @@ class LabAuthenticator(GenericOAuthenticator):
         config=True
     )
 
+    entitlements_claim = Unicode(
+        "eduperson_entitlement", help="The claim with the user's entitlements (AARC-G069); empty: there is none."
+    ).tag(config=True)
+    groups_claim = Unicode(
+        "", help="The claim with the user's groups, for rules of groups like entitlements; empty: there is none."
+    ).tag(config=True)
+
     login_handler = LabLoginHandler
     callback_handler = LabCallbackHandler
     logout_handler = LabLogoutHandler
@@ -71,7 +78,6 @@ class LabAuthenticator(GenericOAuthenticator):
         super().__init__(**kwargs)
         self.reconcile_auth_state_hook = _same_person
         self._portal: Portal | None = None
-        self._locks: dict[str, asyncio.Lock] = {}
         self._patience: dict[str, Patience] = {}
 
     @default("enable_auth_state")
@@ -154,7 +160,8 @@ class LabAuthenticator(GenericOAuthenticator):
 
     def build_auth_state_dict(self, token_info: dict[str, Any], user_info: dict[str, Any]) -> dict[str, Any]:
         """Return what is kept of a login. Called by the base class."""
-        accounts, skipped = parse_accounts(user_info.get(self.accounts_claim), self.portal.configuration)
+        claims = Claims(self.accounts_claim, self.entitlements_claim, self.groups_claim)
+        rights, skipped = rights_of(user_info, claims)
         if skipped:
             self.log.warning("Skipped %d HPC account entries of a user", skipped)
         state = super().build_auth_state_dict(token_info, user_info)
@@ -162,7 +169,7 @@ class LabAuthenticator(GenericOAuthenticator):
         return state | {
             "expires_at": expiry(token_info),
             "checked": True,
-            "accounts": [account.to_dict() for account in accounts],
+            **rights,
             "login": {"authenticator": user_info.get("used_authenticator_attr"), "time": int(time.time())},
         }
 
@@ -216,7 +223,7 @@ class LabAuthenticator(GenericOAuthenticator):
 
     def _lock(self, user: Any) -> asyncio.Lock:
         """Return the lock under which the user's stored tokens change."""
-        return self._locks.setdefault(user.name, asyncio.Lock())
+        return self.portal.state_locks[user.name]
 
     async def _fresh_state(self, user: Any, spare_s: float) -> dict[str, Any]:
         """Return the auth_state with a token that lives longer than *spare_s*; one refresh at a time per user."""
@@ -280,7 +287,8 @@ class LabAuthenticator(GenericOAuthenticator):
             await self._save(user, state, state | {"access_token": None, "refresh_token": None})
             raise _login_again()
         told = self.build_auth_state_dict(state, user_info)
-        fresh = {key: told[key] for key in ("accounts", "checked", self.user_auth_state_key)}
+        rights = {"accounts", "entitled", "entitlements", "pushed"}
+        fresh = {key: value for key, value in told.items() if key in {*rights, "checked", self.user_auth_state_key}}
         return await self._save(user, state, state | fresh)
 
     async def _save(self, user: Any, before: dict[str, Any], after: dict[str, Any]) -> dict[str, Any]:
@@ -319,7 +327,7 @@ class LabAuthenticator(GenericOAuthenticator):
 def _same_person(
     _authenticator: LabAuthenticator, auth_model: dict[str, Any], existing: Mapping[str, Any] | None
 ) -> dict[str, Any]:
-    """Return the new auth_state, or refuse: a user name that another subject comes with is no login.
+    """Return the new auth_state with what stays of the former, or refuse: a user name that another subject comes with is no login.
 
     Called by JupyterHub at each login (``reconcile_auth_state_hook``).
     """
@@ -328,7 +336,9 @@ def _same_person(
     now = (state.get(GenericOAuthenticator.user_auth_state_key) or {}).get("sub")
     if before is not None and before != now:
         raise LoginFailed("other_person")
-    return state
+    # A login tells nothing of these: what the user chose, and what operators pushed unless the provider tells it now.
+    kept = {key: existing[key] for key in ("group", "pushed") if existing and key in existing}
+    return kept | state
 
 
 def _login_again() -> CredentialRefused:

@@ -12,13 +12,20 @@ from typing import Any
 TEMPLATES = Path(__file__).parent / "templates"
 LAB_SCOPE = "custom:jsc:lab"
 NOTICE_SCOPE = "custom:jsc:notice"
+ACCOUNTS_SCOPE = "custom:jsc:accounts"
+
+_ACCOUNTS = "accounts"
+"""Name of the service that pushes account lists."""
 
 
-def configure(c: Any, *, settings_file: Path, manager_tokens: Mapping[str, str]) -> None:
+def configure(
+    c: Any, *, settings_file: Path, manager_tokens: Mapping[str, str], accounts_token: str | None = None
+) -> None:
     """Set on the traitlets configuration *c* what jupyter-jsc needs.
 
     *settings_file* holds a :class:`~jupyter_jsc.config.settings.HubSettings`; *manager_tokens* the token by
-    which the hub knows each manager (at most 64 characters, JupyterHub keeps only a hash).
+    which the hub knows each manager (at most 64 characters, JupyterHub keeps only a hash); *accounts_token* that of
+    the operators' service that pushes account lists, if there is one.
     """
     c.JupyterHub.authenticator_class = "jupyter_jsc.hub.authenticator.LabAuthenticator"
     c.JupyterHub.spawner_class = "jupyter_jsc.hub.spawner.LabSpawner"
@@ -37,6 +44,7 @@ def configure(c: Any, *, settings_file: Path, manager_tokens: Mapping[str, str])
     c.JupyterHub.custom_scopes = {
         LAB_SCOPE: {"description": "Post events of one's own lab."},
         NOTICE_SCOPE: {"description": "Pass on that a site spoke of a start."},
+        ACCOUNTS_SCOPE: {"description": "Push the lists of users' HPC accounts."},
     }
     c.JupyterHub.services = [{"name": name, "api_token": token} for name, token in manager_tokens.items()]
     c.JupyterHub.load_roles = [
@@ -47,5 +55,15 @@ def configure(c: Any, *, settings_file: Path, manager_tokens: Mapping[str, str])
             "services": list(manager_tokens),
         }
     ]
+    if accounts_token is not None:
+        c.JupyterHub.services.append({"name": _ACCOUNTS, "api_token": accounts_token})
+        c.JupyterHub.load_roles.append(
+            {
+                "name": "jsc-accounts",
+                "description": "An operators' service pushes the lists of users' HPC accounts.",
+                "scopes": [ACCOUNTS_SCOPE],
+                "services": [_ACCOUNTS],
+            }
+        )
     # A lab's token may carry the scope only if its owner holds it.
     c.JupyterHub.extra_user_scopes = {f"{LAB_SCOPE}!user"}

@@ -14,7 +14,8 @@ from jupyterhub.crypto import EncryptionUnavailable, InvalidToken, decrypt, encr
 from pydantic import SecretStr
 
 from jupyter_jsc import wire
-from jupyter_jsc.hub.journal import Journal, Start
+from jupyter_jsc.hub.journal import Journal
+from jupyter_jsc.hub.records import Start
 
 log = structlog.get_logger()
 

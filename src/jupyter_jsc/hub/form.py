@@ -11,8 +11,8 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from jupyter_jsc.config.systems import Partition, PartitionKind, Resource
-from jupyter_jsc.rights.options import OptionTree, SystemChoice
 from jupyter_jsc.hub.views import resources as resource_words
+from jupyter_jsc.rights.tree import OptionTree, SystemChoice
 
 _NUMBER = re.compile(r"^-?[0-9]{1,9}$")
 _CHOICES = ("system", "option", "account", "project", "partition")

@@ -9,9 +9,9 @@ Called by :mod:`.starts` (writes), :mod:`.stream`, :mod:`.handlers` and the page
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import asdict, dataclass, fields, replace
+from dataclasses import dataclass, fields, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, TypeVar
@@ -21,93 +21,46 @@ from alembic.config import Config
 from sqlalchemy import create_engine, delete, event, func, select
 from sqlalchemy.engine import Engine
 from sqlalchemy.exc import OperationalError
-from sqlalchemy.orm import Session
+from sqlalchemy.orm import Session, aliased
 
 from jupyter_jsc import wire
 from jupyter_jsc.errors import Unavailable
-from jupyter_jsc.hub.tables import EventRow, StartRow
+from jupyter_jsc.hub.memory import Memory
+from jupyter_jsc.hub.records import Event, Push, Start
+from jupyter_jsc.hub.tables import EventRow, PushRow, StartRow
 
 Result = TypeVar("Result")
 
 _WATCHER_EVENTS = 1000
 _PAGE = 200
+_EXPIRED = 200
+"""So many starts are deleted in one transaction, which nobody waits for noticeably."""
 MIGRATIONS = Path(__file__).parent / "migrations"
 
 
 @dataclass(frozen=True)
-class Event:
-    """One line of a start's history."""
+class NewConfiguration:
+    """Tells every watcher that another version of the configuration is in force."""
 
-    id: int
-    start_id: str
-    lab_id: str
-    user: str
-    server: str
-    time: datetime
-    sender: str
-    code: str
-    progress: int
-    text: str
-    details: str
-
-    def document(self) -> dict[str, Any]:
-        """Return the event as JSON for the API and the stream."""
-        return asdict(self) | {"time": self.time.isoformat()}
+    version: str
 
 
-@dataclass(frozen=True)
-class Start:
-    """One attempt to run a lab, as it stands now. ``outcome`` is None while it is open."""
-
-    start_id: str
-    lab_id: str
-    user: str
-    server: str
-    options: dict[str, Any]
-    created: datetime
-    handle: str | None
-    host: str | None
-    port: int | None
-    ends: datetime | None
-    outcome: str | None
-    ended: datetime | None
-    cleaned: bool
-    last: Event | None
-    """The newest event."""
-
-    @property
-    def system(self) -> str:
-        """The key of the system that the lab runs on."""
-        return str(self.options.get("system", ""))
-
-    def document(self) -> dict[str, Any]:
-        """Return the start as JSON for the API."""
-        times = {name: value.isoformat() if value else None for name, value in self._times().items()}
-        return {
-            "start_id": self.start_id,
-            "options": self.options,
-            "outcome": self.outcome,
-            "last": self.last.document() if self.last else None,
-            **times,
-        }
-
-    def _times(self) -> dict[str, datetime | None]:
-        return {"created": self.created, "ended": self.ended, "ends": self.ends}
+Word = Event | NewConfiguration | None
+"""What a watcher hears. None: the user's list of labs changed."""
 
 
 class Journal:
-    """Starts and events. ``latest`` and ``open_starts`` answer from memory; everything else asks the database."""
+    """Starts and events. What :class:`.memory.Memory` holds is answered from there; all else asks the database."""
 
     def __init__(self, url: str) -> None:
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="journal")
         self._engine = create_engine(url)
-        self._starts: dict[str, Start] = {}
-        self._newest: dict[str, str] = {}
-        self._watchers: dict[asyncio.Queue[Event | None], str] = {}
+        self._memory = Memory()
+        self._watchers: dict[asyncio.Queue[Word], str] = {}
         self._writing: set[asyncio.Task[Any]] = set()
 
     def open(self) -> None:
-        """Bring the tables up to date and read what ``latest`` and ``open_starts`` need. Blocks; called once."""
+        """Bring the tables up to date and read what is kept in memory. Blocks; called once."""
         if self._engine.dialect.name == "sqlite":
             event.listen(self._engine, "connect", _for_sqlite)
         _migrate(self._engine)
@@ -120,7 +73,7 @@ class Journal:
             rows += session.scalars(select(StartRow).where(StartRow.cleaned.is_(False)))
             for row in rows:
                 last = select(EventRow).where(EventRow.start_id == row.start_id).order_by(EventRow.id.desc()).limit(1)
-                self._remember(_start(row, session.scalar(last)))
+                self._memory.enter(_start(row, session.scalar(last)))
 
     def close(self) -> None:
         """Wait for what is being written, then let go of the database."""
@@ -129,20 +82,47 @@ class Journal:
 
     def latest(self, lab_id: str) -> Start | None:
         """Return the lab's newest start, whether open or ended."""
-        return self._starts.get(self._newest.get(lab_id, ""))
+        return self._memory.latest(lab_id)
 
     def known(self, start_id: str) -> Start | None:
         """Return a start that is the newest of its lab, open, or not yet cleaned up."""
-        return self._starts.get(start_id)
+        return self._memory.known(start_id)
 
     def unfinished(self) -> list[Start]:
         """Return the starts that are open or not yet cleaned up, the oldest first."""
-        return sorted((start for start in self._starts.values() if not start.cleaned), key=lambda start: start.created)
+        return self._memory.unfinished()
 
-    async def open_start(self, start_id: str, lab_id: str, user: str, server: str, options: dict[str, Any]) -> Start:
+    def open_of(self, user: str) -> list[Start]:
+        """Return the user's open starts, the oldest first."""
+        return self._memory.open_of(user)
+
+    @property
+    def open_by_group(self) -> Mapping[str, int]:
+        """Group → open starts of all its members."""
+        return self._memory.open_by_group
+
+    async def open_start(
+        self,
+        start_id: str,
+        lab_id: str,
+        user: str,
+        server: str,
+        options: dict[str, Any],
+        *,
+        configuration: str = "",
+        groups: Sequence[str] = (),
+    ) -> Start:
         """Write a new start down; return it once it is in the database."""
         row = StartRow(
-            start_id=start_id, lab_id=lab_id, user=user, server=server, options=options, created=_now(), cleaned=False
+            start_id=start_id,
+            lab_id=lab_id,
+            user=user,
+            server=server,
+            options=options,
+            created=_now(),
+            cleaned=False,
+            configuration=configuration,
+            groups=list(groups),
         )
 
         def write(session: Session) -> Start:
@@ -150,7 +130,7 @@ class Journal:
             session.flush()
             return _start(row, None)
 
-        return await self._write(write, self._remember)
+        return await self._write(write, self._memory.enter)
 
     async def update(self, start_id: str, **values: Any) -> Start:
         """Set columns of a start (``handle``, ``secret``, ``host``, ``port``, ``ends``, ``cleaned``)."""
@@ -162,8 +142,8 @@ class Journal:
             return _start(row, None)
 
         def note(written: Start) -> None:
-            before = self._starts.get(start_id)
-            self._remember(replace(written, last=before.last if before else None))
+            before = self._memory.known(start_id)
+            self._memory.enter(replace(written, last=before.last if before else None))
 
         return await self._write(write, note)
 
@@ -182,7 +162,7 @@ class Journal:
 
     async def add_event(self, start_id: str, sender: str, line: wire.Event) -> Event:
         """Append a line to a start's history and show it to every watcher; progress never steps back."""
-        before = self._starts.get(start_id)
+        before = self._memory.known(start_id)
         if before is not None and before.last is not None and before.last.progress > line.progress:
             line = line.model_copy(update={"progress": before.last.progress})
 
@@ -211,13 +191,13 @@ class Journal:
         """Return the id of the newest event of all."""
         return await self._write(lambda session: session.scalar(select(func.max(EventRow.id))) or 0)
 
-    async def follow(self, user: str, after: int) -> AsyncIterator[Event | None]:
+    async def follow(self, user: str, after: int) -> AsyncIterator[Word]:
         """Yield the user's events after event *after*, first those written already, then live ones, none twice.
 
-        None says that the user's list of labs changed. A watcher that does not keep up is let go; it comes
+        In between come words that are no events. A watcher that does not keep up is let go; it comes
         back with the id of its last event. Close the iterator to stop watching.
         """
-        queue: asyncio.Queue[Event | None] = asyncio.Queue(_WATCHER_EVENTS)
+        queue: asyncio.Queue[Word] = asyncio.Queue(_WATCHER_EVENTS)
         self._watchers[queue] = user
         try:
             while page := await self._page(user, after):
@@ -226,7 +206,7 @@ class Journal:
                     yield line
             while queue in self._watchers or not queue.empty():
                 live = await queue.get()
-                if live is None or live.id > after:
+                if not isinstance(live, Event) or live.id > after:
                     yield live
         finally:
             self._watchers.pop(queue, None)
@@ -239,45 +219,68 @@ class Journal:
         """Tell the user's watchers that labs came, went or changed outside a start."""
         self._tell(user, None)
 
+    def configuration_changed(self, version: str) -> None:
+        """Tell the watchers of all users which version of the configuration is in force now."""
+        for user in set(self._watchers.values()):
+            self._tell(user, NewConfiguration(version))
+
     async def forget(self, lab_id: str) -> None:
         """Delete the history of a lab that its user deleted; a start that is not cleaned up stays."""
         over = select(StartRow.start_id).where(StartRow.lab_id == lab_id, StartRow.cleaned.is_(True))
 
         def write(session: Session) -> list[str]:
             gone = list(session.scalars(over))
-            session.execute(delete(EventRow).where(EventRow.start_id.in_(gone)))
-            session.execute(delete(StartRow).where(StartRow.start_id.in_(gone)))
+            _delete(session, gone)
             return gone
 
-        def note(gone: list[str]) -> None:
-            for start_id in gone:
-                self._starts.pop(start_id, None)
-            if self._newest.get(lab_id) in gone:
-                del self._newest[lab_id]
+        await self._write(write, lambda gone: self._memory.drop(lab_id, gone))
 
-        await self._write(write, note)
+    async def expire(self, before: datetime) -> int:
+        """Delete some of the starts that ended earlier, with their events; return how many, 0 if there are no more.
+
+        The newest start of a lab stays, and so does one that is not cleaned up.
+        """
+        newer = aliased(StartRow)
+        followed = select(newer).where(newer.lab_id == StartRow.lab_id, newer.created > StartRow.created).exists()
+        over = (
+            select(StartRow.start_id)
+            .where(StartRow.ended < before, StartRow.cleaned.is_(True), followed)
+            .limit(_EXPIRED)
+        )
+
+        def write(session: Session) -> int:
+            gone = list(session.scalars(over))
+            _delete(session, gone)
+            return len(gone)
+
+        # Memory holds none of these: each is clean, and another is the newest of its lab.
+        return await self._write(write)
+
+    async def note_push(self, user: str, entries: int, service: str) -> None:
+        """Note that *service* pushed the user's account list now."""
+        row = PushRow(user=user, time=_now(), entries=entries, service=service)
+        await self._write(lambda session: session.merge(row))
+
+    async def last_push(self, user: str) -> Push | None:
+        """Return when the user's account list was pushed last."""
+
+        def read(session: Session) -> Push | None:
+            row = session.get(PushRow, user)
+            return Push(row.user, row.time, row.entries, row.service) if row else None
+
+        return await self._write(read)
 
     def _show(self, written: tuple[Start, Event] | None) -> None:
         if written is not None:
-            self._remember(written[0])
+            self._memory.enter(written[0])
             self._tell(written[1].user, written[1])
 
-    def _tell(self, user: str, line: Event | None) -> None:
+    def _tell(self, user: str, line: Word) -> None:
         for queue in [queue for queue, watched in self._watchers.items() if watched == user]:
             try:
                 queue.put_nowait(line)
             except asyncio.QueueFull:
                 del self._watchers[queue]
-
-    def _remember(self, start: Start) -> None:
-        self._starts[start.start_id] = start
-        newest = self.latest(start.lab_id)
-        if newest is None or newest.created <= start.created:
-            if newest and newest.start_id != start.start_id and newest.cleaned:
-                del self._starts[newest.start_id]
-            self._newest[start.lab_id] = start.start_id
-        elif start.cleaned:
-            del self._starts[start.start_id]
 
     async def _write(self, work: Callable[[Session], Result], note: Callable[[Result], None] | None = None) -> Result:
         """Return what *work* returned, in one transaction; *note* takes it into memory.
@@ -319,13 +322,19 @@ def _add_event(session: Session, row: StartRow, sender: str, line: wire.Event) -
     return added
 
 
+def _delete(session: Session, start_ids: Sequence[str]) -> None:
+    session.execute(delete(EventRow).where(EventRow.start_id.in_(start_ids)))
+    session.execute(delete(StartRow).where(StartRow.start_id.in_(start_ids)))
+
+
 def _event(row: EventRow) -> Event:
     return Event(**{field.name: getattr(row, field.name) for field in fields(Event)})
 
 
 def _start(row: StartRow, last: EventRow | None) -> Start:
-    values = {field.name: getattr(row, field.name) for field in fields(Start) if field.name != "last"}
-    return Start(**values, last=_event(last) if last else None)
+    own = {field.name for field in fields(Start)} - {"last", "groups"}
+    values = {name: getattr(row, name) for name in own}
+    return Start(**values, groups=tuple(row.groups), last=_event(last) if last else None)
 
 
 def _now() -> datetime:

@@ -1,17 +1,22 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """A user's labs: JupyterHub's named servers with what the journal knows of them. Called by pages and handlers."""
 
-from collections.abc import Mapping
+import asyncio
+import contextlib
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from jupyter_jsc import errors, names
-from jupyter_jsc.hub.journal import Start
-from jupyter_jsc.rights.options import OptionTree, validate
+from jupyter_jsc.config.base import Text
 from jupyter_jsc.hub.portal import Portal
+from jupyter_jsc.hub.records import Start
+from jupyter_jsc.rights.tree import FREE, OptionTree
+from jupyter_jsc.rights.validate import blocked, validate
 
 TITLE_LENGTH = 60
 _CLEAN_S = 10.0
+_UNWIND_S = 5.0
 
 
 @dataclass(frozen=True)
@@ -28,6 +33,8 @@ class Lab:
     url: str
     problem: str
     """Why the saved options are no longer possible; empty if they are."""
+    blocked: Text = FREE
+    """Why a lab that is stopped cannot be started just now although its options are possible; empty if it can."""
 
     def document(self) -> dict[str, Any]:
         """Return the lab as JSON for the API."""
@@ -38,6 +45,7 @@ class Lab:
             "state": self.state,
             "url": self.url,
             "problem": self.problem,
+            "blocked": self.blocked.en,
             "start": self.start.document() if self.start else None,
         }
 
@@ -96,6 +104,27 @@ async def delete_lab(user: Any, server: str, *, portal: Portal) -> None:
     user.db.commit()
 
 
+async def until_begun(spawner: Any) -> None:
+    """Return once the journal has the start that JupyterHub has begun, or a while has passed.
+
+    Raises :class:`errors.Conflict` or :class:`errors.InvalidRequest` if the last check refused it: a lab that started
+    at the same moment took the place, or a commit has changed what is possible.
+    """
+    journal = spawner.portal.journal
+    await until(lambda: spawner.pending != "spawn" or journal.known(spawner.start_id) is not None)
+    if spawner.refusal is not None:
+        raise spawner.refusal
+
+
+async def until(condition: Callable[[], bool]) -> bool:
+    """Return whether *condition* held within a few seconds; JupyterHub sets flags and offers no event."""
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(_UNWIND_S):
+            while not condition():  # noqa: ASYNC110  nothing tells of it
+                await asyncio.sleep(0.01)
+    return condition()
+
+
 def is_ending(user: Any, server: str, portal: Portal) -> bool:
     """Tell whether JupyterHub has yet to notice the end of the lab's last start."""
     return _state(user.spawners.get(server), portal.journal.latest(portal.lab_id(user.name, server))) == "stopping"
@@ -104,14 +133,17 @@ def is_ending(user: Any, server: str, portal: Portal) -> bool:
 def _lab(user: Any, row: Any, portal: Portal, tree: OptionTree) -> Lab:
     start = portal.journal.latest(portal.lab_id(user.name, row.name))
     options = row.user_options or {}
+    state = _state(user.spawners.get(row.name), start)
+    problem, hindrance = _hindrances(options, tree)
     return Lab(
         server=row.name,
         title=row.display_name or row.name,
         options=options,
-        state=_state(user.spawners.get(row.name), start),
+        state=state,
         start=start,
         url=user.server_url(row.name),
-        problem=_problem(options, tree),
+        problem=problem,
+        blocked=hindrance if state == "stopped" else FREE,
     )
 
 
@@ -127,9 +159,9 @@ def _state(spawner: Any, start: Start | None) -> str:
     return "running" if spawner.ready else "starting"
 
 
-def _problem(options: Mapping[str, Any], tree: OptionTree) -> str:
+def _hindrances(options: Mapping[str, Any], tree: OptionTree) -> tuple[str, Text]:
+    """Return why *options* are not possible, and if they are, why they cannot be started just now."""
     try:
-        validate(dict(options), tree)
+        return "", blocked(validate(dict(options), tree), tree)
     except errors.InvalidRequest as error:
-        return error.message
-    return ""
+        return error.message, FREE

@@ -19,10 +19,9 @@ from tornado.web import HTTPError, StaticFileHandler, authenticated
 
 from jupyter_jsc import errors, names
 from jupyter_jsc.hub import form, labs, views
-from jupyter_jsc.rights.accounts import Account
 from jupyter_jsc.hub.handlers import cancel
-from jupyter_jsc.rights.options import OptionTree, options_tree
 from jupyter_jsc.hub.portal import Portal
+from jupyter_jsc.rights.tree import OptionTree
 
 STATIC = Path(__file__).parent / "static"
 FRAGMENT = "X-JSC-Fragment"
@@ -65,8 +64,7 @@ class PageHandler(BaseHandler):
 
     async def tree(self) -> OptionTree:
         """Return what the user may choose now."""
-        accounts = Account.of_auth_state(await self.current_user.get_auth_state())
-        return options_tree(accounts, self.portal.configuration)
+        return self.portal.tree(self.current_user, await self.current_user.get_auth_state())
 
     async def lab(self, server: str) -> labs.Lab:
         """Return one of the user's labs, or answer 404."""

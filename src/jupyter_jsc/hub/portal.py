@@ -3,29 +3,37 @@
 
 Reached as ``authenticator.portal`` by spawner, handlers and pages. What a ``jupyterhub_config.py`` must set is
 done by :func:`jupyter_jsc.hub.configure.configure`: authenticator and spawner classes, the custom scopes
-``custom:jsc:lab`` (held by users, given to labs) and ``custom:jsc:notice`` (role of the managers' services),
+``custom:jsc:lab`` (held by users, given to labs), ``custom:jsc:notice`` (role of the managers' services) and
+``custom:jsc:accounts`` (role of the service that pushes account lists),
 ``slow_spawn_timeout`` 0, named servers, servers and proxy left alone at shutdown.
 """
 
 import asyncio
-import contextlib
-from collections.abc import Coroutine
+from collections import defaultdict
+from collections.abc import Coroutine, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Self
 from weakref import WeakValueDictionary
 
 import structlog
 from jupyterhub.app import JupyterHub
+from prometheus_client import REGISTRY
 from pydantic import SecretStr
 
 from jupyter_jsc import errors, names
-from jupyter_jsc.client import ManagerClient, TunnelClient
-from jupyter_jsc.config import load
+from jupyter_jsc.config.current import Current
 from jupyter_jsc.config.model import Configuration
 from jupyter_jsc.config.settings import HubSettings
-from jupyter_jsc.hub.journal import Journal, Start
+from jupyter_jsc.hub.clients import Clients
+from jupyter_jsc.hub.health import Health
+from jupyter_jsc.hub.identity import identity_of
+from jupyter_jsc.hub.journal import Journal
+from jupyter_jsc.hub.records import Start
 from jupyter_jsc.hub.starts import Starts
 from jupyter_jsc.hub.supervisor import Supervisor
+from jupyter_jsc.rights.identity import Facts, LiveLab
+from jupyter_jsc.rights.options import options_for
+from jupyter_jsc.rights.tree import OptionTree
 
 _AGAIN_S = 5.0
 
@@ -36,39 +44,61 @@ log = structlog.get_logger()
 class Portal:
     """Everything of ours that lives as long as the hub."""
 
-    configuration: Configuration
+    current: Current
     journal: Journal
-    managers: dict[str, ManagerClient]
-    tunnels: TunnelClient
+    clients: Clients
     poll_interval_s: float
     starts: Starts = field(init=False)
+    health: Health = field(init=False)
     spawners: WeakValueDictionary[str, Any] = field(default_factory=WeakValueDictionary)
     """The spawners of labs in use, by lab id; each enters itself."""
+    admission: asyncio.Lock = field(default_factory=asyncio.Lock)
+    """Held from counting the labs in use to writing a start down, so that no two starts fill the same place."""
+    state_locks: defaultdict[str, asyncio.Lock] = field(default_factory=lambda: defaultdict(asyncio.Lock))
+    """By user name; held while a user's auth_state is read, changed and stored."""
     _hub: JupyterHub = field(init=False)
     _tasks: set[asyncio.Task[None]] = field(default_factory=set)
 
     def __post_init__(self) -> None:
         self.starts = Starts(
-            self.configuration,
+            self.clients,
             self.journal,
-            self.managers,
-            self.tunnels,
             token_of=self._token_of,
             on_end=lambda start: self.spawn_task(self._ended(start)),
         )
+        self.health = Health(self.clients)
 
     @classmethod
     def from_settings(cls, settings: HubSettings, *, database_url: str) -> Self:
         """Return a portal whose tables are there and whose clients are not yet open."""
-        configuration = load.load(settings.configuration)
+        current = Current(settings.configuration)
         journal = Journal(database_url)
         journal.open()
-        managers = {
-            name: ManagerClient(str(configuration.managers[name].url), token_file)
-            for name, token_file in settings.manager_token_files.items()
-        }
-        tunnels = TunnelClient(str(configuration.tunnelmgr.url), settings.tunnelmgr_token_file)
-        return cls(configuration, journal, managers, tunnels, settings.poll_interval_s)
+        clients = Clients(current, settings.manager_token_files, settings.tunnelmgr_token_file)
+        return cls(current, journal, clients, settings.poll_interval_s)
+
+    @property
+    def configuration(self) -> Configuration:
+        """The configuration that is in force. Read it at each use: a commit may change it at any moment."""
+        return self.current.configuration
+
+    def facts(self, user: Any, except_server: str = "") -> Facts:
+        """Return what is in use now, as far as it matters to *user*, without the lab *except_server* of theirs."""
+        own = self.journal.open_of(user.name)
+        rows = user.orm_spawners
+        groups = dict(self.journal.open_by_group)
+        for start in own:
+            if start.server == except_server:
+                groups |= {group: groups[group] - 1 for group in start.groups}
+        return Facts(
+            labs=tuple(_live(start, rows.get(start.server)) for start in own if start.server != except_server),
+            group_labs=groups,
+            health=self.health.systems(self.configuration),
+        )
+
+    def tree(self, user: Any, auth_state: Mapping[str, Any] | None, except_server: str = "") -> OptionTree:
+        """Return what *user* may start now, where the lab *except_server* of theirs does not count as in use."""
+        return options_for(identity_of(user, auth_state), self.configuration, self.facts(user, except_server))
 
     def lab_id(self, user: str, server: str) -> str:
         """Return the id of a user's lab."""
@@ -77,7 +107,9 @@ class Portal:
     def start(self, hub: JupyterHub) -> None:
         """Begin to supervise in *hub*, until its loop ends. Called once, inside that loop."""
         self._hub = hub
-        self.spawn_task(self._run())
+        REGISTRY.register(self.current)
+        self.spawn_task(self.current.watch(self._configuration_changed))
+        self.spawn_task(self._supervise())
 
     def spawn_task(self, work: Coroutine[Any, Any, None]) -> None:
         """Run *work* in the background, owned by the portal, with errors in the log."""
@@ -103,12 +135,18 @@ class Portal:
             else:
                 return
 
-    async def _run(self) -> None:
+    async def _supervise(self) -> None:
         """Supervise until JupyterHub cancels all tasks at its end. The journal stays open: others may still write."""
-        async with contextlib.AsyncExitStack() as stack:
-            for client in (*self.managers.values(), self.tunnels):
-                await stack.enter_async_context(client)
-            await Supervisor(self.starts, self.managers, self.poll_interval_s).run()
+        try:
+            await Supervisor(self.starts, self.health, self.poll_interval_s).run()
+        finally:
+            await self.clients.close()
+
+    async def _configuration_changed(self) -> None:
+        """Have everything follow the version that is in force now, then tell all open pages."""
+        self.spawn_task(self.clients.retire(self.journal.unfinished()))
+        self.starts.wake()
+        self.journal.configuration_changed(self.current.version)
 
     async def _token_of(self, user_name: str) -> SecretStr:
         """Return the user's fresh access token, also when no request or spawner of the user is there."""
@@ -125,3 +163,9 @@ class Portal:
         if spawner is not None:
             await spawner.start_ended(start.start_id)
         self.journal.list_changed(start.user)
+
+
+def _live(start: Start, row: Any) -> LiveLab:
+    """Return an open start as limits count it; *row* is JupyterHub's of the lab, None if it is deleted."""
+    title = row.display_name if row is not None else ""
+    return LiveLab(title or start.server, start.system, str(start.options.get("option", "")), start.groups)

@@ -17,13 +17,12 @@ from jupyterhub.spawner import Spawner, SpawnException
 from pydantic import SecretStr
 
 from jupyter_jsc import errors, names, wire
-from jupyter_jsc.rights.accounts import Account
 from jupyter_jsc.hub.configure import LAB_SCOPE
 from jupyter_jsc.hub.credentials import seal, unseal
-from jupyter_jsc.hub.journal import Start
-from jupyter_jsc.rights.options import options_tree, validate
 from jupyter_jsc.hub.portal import Portal
+from jupyter_jsc.hub.records import Start
 from jupyter_jsc.hub.starts import StartEnded
+from jupyter_jsc.rights.validate import check_start, validate
 
 _SECRET = re.compile(r"TOKEN|SECRET|PASSWORD|COOKIE", re.IGNORECASE)
 _YEAR_S = 365 * 24 * 3600
@@ -39,7 +38,9 @@ class LabSpawner(Spawner):
     """Starts, polls and stops one lab through the manager of its system."""
 
     start_id = ""
-    _options: wire.Options
+    refusal: errors.JSCError | None = None
+    """Why the last start was refused before it was one; None if it was not."""
+    _wanted: Mapping[str, Any]
     _token_hash = ""
     _sealed = ""
 
@@ -49,7 +50,7 @@ class LabSpawner(Spawner):
         self.start_timeout = _YEAR_S
         self.http_timeout = _HTTP_S
         self.poll_interval = 5
-        self.apply_user_options = _check_options
+        self.apply_user_options = _take_options
         self.server_token_scopes = ["users:activity!user", "access:servers!server", f"{LAB_SCOPE}!server"]
 
     @property
@@ -92,8 +93,8 @@ class LabSpawner(Spawner):
         self.db.commit()
         try:
             await self._close_former()
-            await self._open_start(self._options)
-            address = await self.portal.starts.run(self.start_id, self._start_lab(self._options))
+            start = await self._open_start()
+            address = await self.portal.starts.run(self.start_id, await self._start_lab(start))
         except errors.JSCError as error:
             raise _refusal(error) from error
         # A start that is cancelled stays open here: JupyterHub calls stop() after a user's cancel, and does not
@@ -174,9 +175,9 @@ class LabSpawner(Spawner):
                 return
             await asyncio.sleep(0.5)
 
-    def _start_lab(self, options: wire.Options) -> wire.StartLab:
-        system = self.portal.configuration.systems.get(options.system)
-        if system is not None and system.unicore.hub_connect_url:
+    async def _start_lab(self, start: Start) -> wire.StartLab:
+        system = (await self.portal.clients.reaching(start)).systems.get(start.system)
+        if system is not None and system.unicore is not None and system.unicore.hub_connect_url:
             self.hub_connect_url = system.unicore.hub_connect_url
         env: Mapping[str, str] = {name: str(value) for name, value in self.get_env().items()}
         events = f"{env['JUPYTERHUB_API_URL']}/jsc/starts/{self.start_id}"
@@ -185,24 +186,51 @@ class LabSpawner(Spawner):
             start_id=self.start_id,
             hub=self.portal.configuration.hub,
             user=self.user.name,
-            options=options,
+            options=wire.Options.model_validate(start.options),
+            groups=list(start.groups),
+            configuration=start.configuration,
             env={name: value for name, value in env.items() if not _SECRET.search(name)},
             secrets={name: SecretStr(value) for name, value in env.items() if _SECRET.search(name)},
             events_url=f"{events}/events",
             started_url=f"{events}/started",
         )
 
-    async def _open_start(self, options: wire.Options) -> None:
-        """Write the start into the journal, and into JupyterHub's database what its resumption needs (V6)."""
+    async def _open_start(self) -> Start:
+        """Check what is wanted with the rights of now, then write the start into the journal.
+
+        JupyterHub's database gets what its resumption needs (V6). Nobody else's start is counted or written in between.
+        """
         start_id = names.new_start_id()
         sealed = (await seal({"api_token": self.api_token})).decode("ascii")
-        # The state first: a start that the journal knows can then always be resumed.
-        self.start_id, self._token_hash, self._sealed = start_id, _hash(self.api_token), sealed
-        self.portal.spawners[self.lab_id] = self
-        self.orm_spawner.state = self.get_state()
-        self.db.commit()
-        journal = self.portal.journal
-        await journal.open_start(start_id, self.lab_id, self.user.name, self.name, options.model_dump(mode="json"))
+        state = await self.user.get_auth_state()
+        async with self.portal.admission:
+            version = self.portal.current.version
+            options, groups = self._admitted(state)
+            # The state first: a start that the journal knows can then always be resumed.
+            self.start_id, self._token_hash, self._sealed = start_id, _hash(self.api_token), sealed
+            self.portal.spawners[self.lab_id] = self
+            self.orm_spawner.state = self.get_state()
+            self.db.commit()
+            return await self.portal.journal.open_start(
+                start_id,
+                self.lab_id,
+                self.user.name,
+                self.name,
+                options.model_dump(mode="json"),
+                configuration=version,
+                groups=groups,
+            )
+
+    def _admitted(self, auth_state: Mapping[str, Any] | None) -> tuple[wire.Options, tuple[str, ...]]:
+        """Return the options, and the groups whose rights they need; raises what hinders, kept in ``refusal``."""
+        tree = self.portal.tree(self.user, auth_state, self.name)
+        try:
+            options = validate(dict(self._wanted), tree)
+            check_start(options, tree)
+        except (errors.InvalidRequest, errors.Conflict) as error:
+            self.refusal = error
+            raise
+        return options, tree.groups
 
     async def _resumed(self, start: Start) -> str:
         self.api_token = (await unseal(self._sealed.encode("ascii"))).get("api_token", "") if self._sealed else ""
@@ -210,7 +238,7 @@ class LabSpawner(Spawner):
         if await starts.was_ready(start.start_id):
             return await starts.reconnect(start.start_id)
         known = self.api_token and self.start_id == start.start_id
-        lab = self._start_lab(wire.Options.model_validate(start.options)) if known else None
+        lab = await self._start_lab(start) if known else None
         return await starts.run(start.start_id, lab)
 
     async def _close_former(self) -> None:
@@ -236,15 +264,11 @@ class LabSpawner(Spawner):
             self.portal.journal.list_changed(self.user.name)
 
 
-async def _check_options(spawner: LabSpawner, user_options: Mapping[str, Any]) -> None:
-    """Check with the user's accounts of now. Called by JupyterHub before each start (``apply_user_options``)."""
-    try:
-        if not spawner.name:
-            raise errors.InvalidRequest("A lab needs a name.", field="server", allowed="a name")
-        accounts = Account.of_auth_state(await spawner.user.get_auth_state())
-        spawner._options = validate(dict(user_options), options_tree(accounts, spawner.portal.configuration))  # noqa: SLF001  a hook of this class, as JupyterHub wants it
-    except errors.InvalidRequest as error:
-        raise _refusal(error) from error
+async def _take_options(spawner: LabSpawner, user_options: Mapping[str, Any]) -> None:
+    """Keep what is wanted until :meth:`LabSpawner.start` checks it. Called by JupyterHub (``apply_user_options``)."""
+    if not spawner.name:
+        raise _refusal(errors.InvalidRequest("A lab needs a name.", field="server", allowed="a name"))
+    spawner._wanted, spawner.refusal = user_options, None  # noqa: SLF001  a hook of this class, as JupyterHub wants it
 
 
 def _hash(token: str) -> str:
@@ -253,8 +277,9 @@ def _hash(token: str) -> str:
 
 def _refusal(error: errors.JSCError) -> SpawnException:
     """Return an exception that JupyterHub shows without a traceback, on every page and stream (V4)."""
-    reason = "options" if isinstance(error, errors.InvalidRequest) else "ended"
-    status = error.status if isinstance(error, errors.InvalidRequest) else 500
-    refusal = SpawnException(error.message, reason=reason, status_code=status)
+    checked = isinstance(error, errors.InvalidRequest | errors.Conflict)
+    refusal = SpawnException(
+        error.message, reason="options" if checked else "ended", status_code=error.status if checked else 500
+    )
     refusal.jupyterhub_message = error.message
     return refusal

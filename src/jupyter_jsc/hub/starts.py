@@ -7,17 +7,17 @@ Called by :mod:`.spawner` (run, reconnect, finish), :mod:`.handlers` (the lab's 
 
 import asyncio
 import random
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 import structlog
 
 from jupyter_jsc import errors, wire
-from jupyter_jsc.client import ManagerClient, TunnelClient
-from jupyter_jsc.config.model import Configuration
+from jupyter_jsc.hub.clients import Clients
 from jupyter_jsc.hub.credentials import Credentials, TokenOf
-from jupyter_jsc.hub.journal import Journal, Start
+from jupyter_jsc.hub.journal import Journal
 from jupyter_jsc.hub.probe import LabProbe
+from jupyter_jsc.hub.records import Start
 
 log = structlog.get_logger()
 
@@ -51,18 +51,14 @@ class Starts:
 
     def __init__(
         self,
-        configuration: Configuration,
+        clients: Clients,
         journal: Journal,
-        managers: Mapping[str, ManagerClient],
-        tunnels: TunnelClient,
         *,
         token_of: TokenOf,
         on_end: Callable[[Start], None],
     ) -> None:
-        self._configuration = configuration
+        self.clients = clients
         self.journal = journal
-        self._managers = managers
-        self._tunnels = tunnels
         self._credentials = Credentials(journal, token_of)
         self._on_end = on_end
         self._live: dict[str, _Live] = {}
@@ -77,13 +73,6 @@ class Starts:
         """Make the supervisor look at once."""
         for event in self._wakers:
             event.set()
-
-    def manager(self, start: Start) -> ManagerClient:
-        """Return the manager of the start's system; :class:`errors.NotFound` if the system is configured no more."""
-        system = self._configuration.systems.get(start.system)
-        if system is None or system.manager not in self._managers:
-            raise errors.NotFound(f"The system {start.system!r} is not part of the portal any more.")
-        return self._managers[system.manager]
 
     async def run(self, start_id: str, lab: wire.StartLab | None) -> str:
         """Bring a start, written in the journal, to a lab that answers; return its address.
@@ -140,7 +129,13 @@ class Starts:
         while True:
             start = self._open(start_id)
             if start.host and start.port:
-                wanted = wire.OpenTunnel(start_id=start_id, system=start.system, host=start.host, port=start.port)
+                wanted = wire.OpenTunnel(
+                    start_id=start_id,
+                    system=start.system,
+                    host=start.host,
+                    port=start.port,
+                    configuration=start.configuration,
+                )
                 if address := await self._reach(start, wanted):
                     return address
             else:
@@ -176,14 +171,16 @@ class Starts:
             if (start.host, start.port) != (target.host, target.port):
                 raise errors.Conflict("This lab has said before where it listens.")
             return
-        state = (await self.manager(start).poll([await self.reference(start)])).get(start.start_id)
+        manager = await self.clients.manager_of(start)
+        state = (await manager.poll([await self.reference(start)])).get(start.start_id)
         if state is None or state.state is wire.State.UNKNOWN:
             raise errors.Unavailable("The job's allocation cannot be found out at the moment.", retry_after_s=2)
         await self.observe(self.journal.known(start.start_id) or start, state)
         if state.state is wire.State.ENDED:
             raise errors.Conflict("This job has ended.")
         in_allocation = state.nodes is None or target.host in state.nodes
-        if not (in_allocation and self._configuration.systems[start.system].allows_host(target.host)):
+        system = (await self.clients.snapshot(start.configuration)).systems.get(start.system)
+        if not (in_allocation and system is not None and system.allows_host(target.host)):
             log.warning("target refused", start_id=start.start_id, host=target.host, nodes=state.nodes)
             raise errors.TargetRefused("The host is not part of this job's allocation.")
         await self.journal.update(start.start_id, host=target.host, port=target.port)
@@ -213,7 +210,7 @@ class Starts:
         if state.state is before.state and state.text == before.text:
             return
         if state.state is wire.State.QUEUED:
-            text = state.text or f"Queued on {self._label(start.system)}."
+            text = state.text or f"Queued on {await self._label(start)}."
             await self.say(start.start_id, "queued", 25, text, sender="site")
         elif state.state is wire.State.RUNNING and before.state is not wire.State.RUNNING and not start.host:
             where = f"Running on {', '.join(state.nodes)}." if state.nodes else "The job is running."
@@ -236,8 +233,7 @@ class Starts:
 
         Neither waits for the other. Raises what hinders; the supervisor tries again.
         """
-        close = self._tunnels.close(start.lab_id, start.start_id)
-        answers = await asyncio.gather(close, self._stop_job(start), return_exceptions=True)
+        answers = await asyncio.gather(self._close_tunnel(start), self._stop_job(start), return_exceptions=True)
         for answer in answers:
             if isinstance(answer, BaseException):
                 raise answer
@@ -279,6 +275,7 @@ class Starts:
             credential=await self._credentials.of(start),
             account=start.options.get("account"),
             project=start.options.get("project"),
+            configuration=start.configuration,
         )
 
     async def say(
@@ -288,13 +285,19 @@ class Starts:
         event = wire.Event(code=code, progress=progress, text=text[:500], details=details[:8192])
         await self.journal.add_event(start_id, sender, event)
 
+    async def _close_tunnel(self, start: Start) -> None:
+        tunnels = await self.clients.tunnels()
+        await tunnels.close(start.lab_id, start.start_id)
+
     async def _stop_job(self, start: Start) -> None:
         try:
-            await self.manager(start).stop(await self.reference(start))
-        except errors.CredentialRefused:
-            if not await self._credentials.refused(start.start_id):
-                raise
-            await self.manager(start).stop(await self.reference(start))
+            manager = await self.clients.manager_of(start)
+            try:
+                await manager.stop(await self.reference(start))
+            except errors.CredentialRefused:
+                if not await self._credentials.refused(start.start_id):
+                    raise
+                await manager.stop(await self.reference(start))
         except errors.NotFound:
             log.warning("job of a removed system left alone", start_id=start.start_id, system=start.system)
 
@@ -302,12 +305,13 @@ class Starts:
         """Have the site take the job; as long as it or the manager is unavailable, say so once and try again."""
         if lab is None:
             raise errors.Unavailable("The portal was restarted before the job was submitted. Start the lab again.")
-        await self.say(start_id, "submitted", 5, f"Submitting to {self._label(lab.options.system)}.")
+        await self.say(start_id, "submitted", 5, f"Submitting to {await self._label(self._open(start_id))}.")
         wait_s, said = _FIRST_WAIT_S, False
         while True:
             start = self._open(start_id)
             try:
-                answer = await self.manager(start).start(lab, await self._credentials.of_user(start))
+                manager = await self.clients.manager_of(start)
+                answer = await manager.start(lab, await self._credentials.of_user(start))
                 break
             except errors.Unavailable as error:
                 if not said:
@@ -323,7 +327,7 @@ class Starts:
     async def _reach(self, start: Start, wanted: wire.OpenTunnel) -> str | None:
         """Open the tunnel and wait until the lab answers; None if it is time to look at the start again."""
         try:
-            tunnel = await self._tunnels.open(start.lab_id, wanted)
+            tunnel = await (await self.clients.tunnels()).open(start.lab_id, wanted)
         except errors.Unavailable as error:
             log.warning("no tunnel yet", start_id=start.start_id, reason=error.message)
             if start.last is None or start.last.code != "tunnel_waiting":
@@ -366,9 +370,9 @@ class Starts:
     def _of(self, start_id: str) -> _Live:
         return self._live.setdefault(start_id, _Live())
 
-    def _label(self, system: str) -> str:
-        found = self._configuration.systems.get(system)
-        return found.label if found else system
+    async def _label(self, start: Start) -> str:
+        system = (await self.clients.snapshot(start.configuration)).systems.get(start.system)
+        return system.label if system else start.system
 
 
 def _facts(error: errors.JSCError) -> str:

@@ -9,8 +9,9 @@ from typing import Any
 
 from tornado.iostream import StreamClosedError
 
-from jupyter_jsc.hub.handlers import JSCHandler, answers_errors
-from jupyter_jsc.hub.journal import Event
+from jupyter_jsc.hub.api import JSCHandler, answers_errors
+from jupyter_jsc.hub.journal import NewConfiguration, Word
+from jupyter_jsc.hub.records import Event
 
 _HEARTBEAT_S = 15.0
 _RECONNECT_MS = 2000
@@ -23,7 +24,8 @@ class StreamHandler(JSCHandler):
     async def get(self) -> None:
         """Stream until the browser goes: ``lab`` for each event, ``labs`` when the list of labs changed.
 
-        Without Last-Event-ID it begins with what happens from now on.
+        ``configuration`` says which version is in force, at the beginning and after each change. Without
+        Last-Event-ID it begins with what happens from now on.
         """
         user = self.caller("read:servers")
         self.set_header("Content-Type", "text/event-stream")
@@ -35,10 +37,11 @@ class StreamHandler(JSCHandler):
         events = journal.follow(user.name, after)
         with contextlib.suppress(StreamClosedError):
             self.write(f"retry: {_RECONNECT_MS}\n\n")
+            self.write(_message(NewConfiguration(self.portal.current.version)))
             await self.flush()
             await self._pump(events)
 
-    async def _pump(self, events: AsyncIterator[Event | None]) -> None:
+    async def _pump(self, events: AsyncIterator[Word]) -> None:
         coming: asyncio.Task[Any] = asyncio.ensure_future(anext(events))
         try:
             while True:
@@ -58,10 +61,12 @@ class StreamHandler(JSCHandler):
             await events.aclose()  # type: ignore[attr-defined]
 
 
-def _message(event: Event | None) -> str:
-    if event is None:
-        return "event: labs\ndata: {}\n\n"
-    return f"id: {event.id}\nevent: lab\ndata: {json.dumps(event.document())}\n\n"
+def _message(word: Word) -> str:
+    if isinstance(word, Event):
+        return f"id: {word.id}\nevent: lab\ndata: {json.dumps(word.document())}\n\n"
+    if isinstance(word, NewConfiguration):
+        return f"event: configuration\ndata: {json.dumps({'version': word.version})}\n\n"
+    return "event: labs\ndata: {}\n\n"
 
 
 STREAM_HANDLERS = [(r"/api/jsc/stream", StreamHandler)]

@@ -45,9 +45,13 @@ class StartRow(Base):
     ends: Mapped[datetime | None] = mapped_column(UtcTime)
     """When the time limit will end the lab."""
     outcome: Mapped[str | None] = mapped_column(String(16), index=True)
-    ended: Mapped[datetime | None] = mapped_column(UtcTime)
+    ended: Mapped[datetime | None] = mapped_column(UtcTime, index=True)
     cleaned: Mapped[bool] = mapped_column(default=False, index=True)
     """Whether job and tunnel are proven gone after the end."""
+    configuration: Mapped[str] = mapped_column(String(64))
+    """The version that the start was checked with; empty for starts older than this column."""
+    groups: Mapped[list[str]] = mapped_column(JSON)
+    """The groups whose rights it was checked with."""
 
 
 class EventRow(Base):
@@ -66,3 +70,14 @@ class EventRow(Base):
     progress: Mapped[int]
     text: Mapped[str] = mapped_column(Text)
     details: Mapped[str] = mapped_column(Text)
+
+
+class PushRow(Base):
+    """The last time that an operator's service pushed a user's account list."""
+
+    __tablename__ = "jsc_pushes"
+
+    user: Mapped[str] = mapped_column(String(255), primary_key=True)
+    time: Mapped[datetime] = mapped_column(UtcTime)
+    entries: Mapped[int]
+    service: Mapped[str] = mapped_column(String(255))

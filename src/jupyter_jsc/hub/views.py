@@ -11,8 +11,8 @@ from datetime import UTC, datetime
 from typing import Any
 
 from jupyter_jsc.config.model import Configuration
-from jupyter_jsc.hub.journal import Event, Start
 from jupyter_jsc.hub.labs import Lab
+from jupyter_jsc.hub.records import Event, Start
 
 PHASES = ("submitted", "queued", "starting", "tunnel", "ready")
 _PHASE_OF_CODE = {
