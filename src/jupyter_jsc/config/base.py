@@ -49,7 +49,7 @@ class Reference:
 
     *target* is a path from the root such as ``systems`` or ``systems/*/partitions``; ``{field}`` in it stands for the
     value of a field beside the marked one. A path that begins with ``./`` starts at the section that holds the field,
-    ``../`` at the one around that.
+    however deep in its lists and mappings the value stands.
     """
 
     target: str

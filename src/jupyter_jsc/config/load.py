@@ -1,64 +1,50 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""A folder of YAML files → a configuration, or everything that is wrong with it."""
+"""A folder of YAML files → a configuration, or everything that is wrong with it.
 
+Called by :mod:`.current`, :mod:`.sync` and the command line. The way: :mod:`.source` reads, :mod:`.structure` makes the
+object, :mod:`.references` and :mod:`.checks` look at the raw tree, so that each mistake is found beside the others.
+"""
+
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TypeVar
 
-import yaml
-from pydantic import BaseModel, ValidationError
+from pydantic import BaseModel
 
+from jupyter_jsc.config import checks, references, source
+from jupyter_jsc.config.findings import Finding, mistakes
+from jupyter_jsc.config.mistakes import ConfigurationRefused
 from jupyter_jsc.config.model import Configuration
-from jupyter_jsc.errors import InvalidRequest
+from jupyter_jsc.config.source import Source
+from jupyter_jsc.config.structure import Checked
 
 Model = TypeVar("Model", bound=BaseModel)
 
 
 def load(folder: Path) -> Configuration:
-    """Return the configuration in the ``*.yaml`` files of *folder*, merged at the top level.
+    """Return the configuration in the YAML files of *folder*.
 
-    Raises :class:`InvalidRequest` that lists every mistake with its place.
+    Raises :class:`.mistakes.ConfigurationRefused` with every mistake and its place.
     """
-    merged: dict[str, Any] = {}
-    origin: dict[str, str] = {}
-    mistakes: list[str] = []
-    for path in sorted(folder.glob("*.yaml")):
-        for key, value in _read(path, mistakes).items():
-            if key in merged:
-                mistakes.append(f"{path.name}: {key!r} stands in {origin[key]} already")
-            merged[key], origin[key] = value, path.name
-    if not origin and not mistakes:
-        mistakes.append(f"{folder}: no *.yaml file here")
-    if mistakes:
-        raise InvalidRequest("The configuration cannot be read: " + "; ".join(mistakes))
-    return _validate(Configuration, merged, "configuration")
+    read = source.read_folder(folder)
+    return _made(Configuration, read, [*references.broken(Configuration, read.tree), *checks.contradictions(read.tree)])
 
 
 def load_file(model: type[Model], path: Path) -> Model:
-    """Return the settings of a service from one YAML file, or raise :class:`InvalidRequest`."""
-    mistakes: list[str] = []
-    tree = _read(path, mistakes)
-    if mistakes:
-        raise InvalidRequest("The settings cannot be read: " + "; ".join(mistakes))
-    return _validate(model, tree, path.name)
+    """Return the settings of a service from one YAML file, or raise :class:`.mistakes.ConfigurationRefused`."""
+    return _made(model, source.read_file(path), [])
 
 
-def _read(path: Path, mistakes: list[str]) -> dict[str, Any]:
-    try:
-        tree = yaml.safe_load(path.read_text("utf-8"))
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-        mistakes.append(f"{path.name}: {error}")
-        return {}
-    if not isinstance(tree, dict) or not all(isinstance(key, str) for key in tree):
-        mistakes.append(f"{path.name}: must be a mapping of names to values")
-        return {}
-    return tree
+def _made(model: type[Model], read: Source, more: list[Finding]) -> Model:
+    checked = Checked(model, read.tree)
+    found = [*read.findings, *_believed(checked.findings + more, read)]
+    if checked.made is None or found:
+        raise ConfigurationRefused(mistakes(found, read.tree, root=read.root))
+    return checked.made
 
 
-def _validate(model: type[Model], tree: dict[str, Any], what: str) -> Model:
-    try:
-        return model.model_validate(tree)
-    except ValidationError as error:
-        mistakes = [
-            f"{'.'.join(map(str, item['loc'])) or what}: {item['msg']}" for item in error.errors(include_url=False)
-        ]
-        raise InvalidRequest(f"The {what} is wrong: " + "; ".join(mistakes)) from error
+def _believed(found: list[Finding], read: Source) -> Iterator[Finding]:
+    """Leave out what misses something that may stand in a file that could not be understood."""
+    for finding in found:
+        if not any(map(read.may_hold, finding.misses)):
+            yield finding

@@ -161,7 +161,7 @@ class System(Section):
     """The SSH servers in front of its labs; new tunnels go to the least loaded healthy one. Keys differ over all systems."""
     lab_hosts: list[str] = Field(min_length=1)
     """Where labs may listen: host name patterns (``jwc*``) or networks (``10.1.0.0/16``)."""
-    account_keys: dict[str, list[Annotated[Key, Reference("../partitions")]]] = {}
+    account_keys: dict[str, list[Annotated[Key, Reference("./partitions")]]] = {}
     """The second field of a user's HPC account entries → the partitions that it opens here. The same key may stand at
     several systems."""
     default_partitions: list[Annotated[Key, Reference("./partitions")]] = []
@@ -178,7 +178,9 @@ class System(Section):
     @model_validator(mode="after")
     def _kind_fits(self) -> Self:
         if (self.kind is SystemKind.UNICORE) != (self.unicore is not None):
-            raise ValueError(f"kind {self.kind.value} and `unicore` do not go together: it is needed by `unicore` alone")
+            raise ValueError(
+                f"kind {self.kind.value} and `unicore` do not go together: it is needed by `unicore` alone"
+            )
         if self.kind is SystemKind.UNICORE and not (self.account_keys or self.default_partitions):
             raise ValueError("`account_keys` opens no partition, so nobody could start a lab here")
         return self
