@@ -295,7 +295,7 @@ async def test_acts_need_the_xsrf_token(alice, path):
         ({"project": "climate"}, "is not open to project climate"),
         ({"resources.nodes": "99"}, "Nodes: 1 to 4, not “99”."),
         ({"resources.runtime": "long"}, "not “long”"),
-        ({"title": ""}, "Name: 1 to 60 printable characters."),
+        ({"title": ""}, "Give the lab a name."),
         ({"title": "x" * 61}, "Name: 1 to 60 printable characters."),
     ],
 )
@@ -325,6 +325,21 @@ async def test_update_completes_the_form_without_saving(alice):
 
 
 async def test_edit_changes_the_lab(alice):
+async def test_mistakes_are_listed_on_start_and_then_while_they_last(alice):
+    """Before Start a mistake is said at its field alone, so that the form does not move under the user's hands."""
+    wrong = BATCH | {"action": "update", "resources.nodes": "99"}
+    _, text = await alice.post("/labs/new", wrong)
+    assert "Nodes: 1 to 4" in text
+    assert 'id="mistakes"' not in text
+    _, text = await alice.post("/labs/new", wrong | {"action": "start"})
+    assert 'id="mistakes"' in text
+    assert 'name="told"' in text
+    _, text = await alice.post("/labs/new", wrong | {"told": "1"})
+    assert 'id="mistakes"' in text
+    _, text = await alice.post("/labs/new", BATCH | {"action": "update", "told": "1"})
+    assert 'id="mistakes"' not in text
+
+
     """The form of a stopped lab starts with its options, and saves over them."""
     server = await _made(alice, "to edit")
     _, text = await alice.get(f"/labs/{server}/edit")

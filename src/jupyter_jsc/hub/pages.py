@@ -309,7 +309,8 @@ class FormPage(PageHandler):
 
     async def _answer(self, server: str, shown: form.Form, status: int = 200) -> None:
         self.set_status(status)
-        await self.show("form.html", "form_fragment.html", form=shown, server=server)
+        told = status >= 400 or "told" in self.request.body_arguments
+        await self.show("form.html", "form_fragment.html", form=shown, server=server, told=told)
 
 
 class HelpPage(PageHandler):
