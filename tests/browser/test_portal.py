@@ -81,9 +81,22 @@ async def test_after_logging_out_another_person_can_log_in(visit: Visit, ring: R
     """Logging out ends the session at the provider too."""
     async with visit() as page:
         await log_in(page, ring, "alice")
-        await page.goto(ring.folder.address + "hub/logout")
+        await page.get_by_text("alice", exact=True).click()
+        await page.get_by_role("link", name="Log out").click()
+        await expect(page.get_by_role("alert")).to_contain_text("logged out")
         await log_in(page, ring, "oscar")
         await expect(page.get_by_role("banner")).to_contain_text("oscar")
+
+
+async def test_the_theme_is_chosen_by_keyboard_and_the_focus_stays(visit: Visit, ring: Ring) -> None:
+    """The menu closes, and the focus is back at its button."""
+    async with visit() as page:
+        await page.goto(ring.folder.address)
+        menu = page.get_by_label("Theme")
+        await menu.press("Enter")
+        await page.get_by_role("button", name="Dark").press("Enter")
+        await expect(page.locator("html")).to_have_attribute("data-bs-theme", "dark")
+        await expect(menu).to_be_focused()
 
 
 async def test_fields_depend_on_each_other(visit: Visit, ring: Ring) -> None:
