@@ -150,7 +150,7 @@ async def test_from_form_to_cell_and_back(visit: Visit, ring: Ring, alice: Porta
 async def test_a_start_elsewhere_shows_here_and_can_be_cancelled_while_queued(
     visit: Visit, ring: Ring, alice: PortalUser
 ) -> None:
-    """The list follows what happens in another window; Cancel ends a queued start."""
+    """The list follows what happens in another window; Cancel ends a queued start, and no card moves."""
     async with visit() as page:
         await log_in(page, ring, "alice")
         # Three jobs of two nodes: the last one has to wait.
@@ -159,9 +159,11 @@ async def test_a_start_elsewhere_shows_here_and_can_be_cancelled_while_queued(
             await alice.start(name)
         lab = card(page, "Job waits")
         await expect(lab).to_contain_text("queued", timeout=SLOW_MS)
+        order = await page.get_by_role("article").get_by_role("heading").all_inner_texts()
         await lab.get_by_role("button", name="Cancel").click()
         await expect(lab).to_contain_text("cancelled", timeout=SLOW_MS)
         assert (await alice.starts("waits"))[0]["outcome"] == "cancelled"
+        assert await page.get_by_role("article").get_by_role("heading").all_inner_texts() == order
 
 
 @pytest.mark.skipif(not AXE.exists(), reason="needs axe-core (npm ci)")
@@ -173,6 +175,9 @@ async def test_pages_are_accessible_and_fit_a_phone(visit: Visit, ring: Ring, al
         await page.goto(ring.folder.address)
         found = await problems(page)
         await log_in(page, ring, "alice")
+        await card(page, "A lab with quite").get_by_title("More").click()
+        await card(page, "A lab with quite").get_by_text("Delete …").click()
+        found += await problems(page)
         for path in ("hub/home", "hub/labs/new", "hub/labs/shown", "hub/labs/shown/edit", "hub/help", "hub/nothing"):
             await page.goto(ring.folder.address + path)
             found += await problems(page)
