@@ -81,9 +81,22 @@ async def test_after_logging_out_another_person_can_log_in(visit: Visit, ring: R
     """Logging out ends the session at the provider too."""
     async with visit() as page:
         await log_in(page, ring, "alice")
-        await page.goto(ring.folder.address + "hub/logout")
+        await page.get_by_text("alice", exact=True).click()
+        await page.get_by_role("link", name="Log out").click()
+        await expect(page.get_by_role("alert")).to_contain_text("logged out")
         await log_in(page, ring, "oscar")
         await expect(page.get_by_role("banner")).to_contain_text("oscar")
+
+
+async def test_the_theme_is_chosen_by_keyboard_and_the_focus_stays(visit: Visit, ring: Ring) -> None:
+    """The menu closes, and the focus is back at its button."""
+    async with visit() as page:
+        await page.goto(ring.folder.address)
+        menu = page.get_by_label("Theme")
+        await menu.press("Enter")
+        await page.get_by_role("button", name="Dark").press("Enter")
+        await expect(page.locator("html")).to_have_attribute("data-bs-theme", "dark")
+        await expect(menu).to_be_focused()
 
 
 async def test_fields_depend_on_each_other(visit: Visit, ring: Ring) -> None:
@@ -137,7 +150,7 @@ async def test_from_form_to_cell_and_back(visit: Visit, ring: Ring, alice: Porta
 async def test_a_start_elsewhere_shows_here_and_can_be_cancelled_while_queued(
     visit: Visit, ring: Ring, alice: PortalUser
 ) -> None:
-    """The list follows what happens in another window; Cancel ends a queued start."""
+    """The list follows what happens in another window; Cancel ends a queued start, and no card moves."""
     async with visit() as page:
         await log_in(page, ring, "alice")
         # Three jobs of two nodes: the last one has to wait.
@@ -146,9 +159,11 @@ async def test_a_start_elsewhere_shows_here_and_can_be_cancelled_while_queued(
             await alice.start(name)
         lab = card(page, "Job waits")
         await expect(lab).to_contain_text("queued", timeout=SLOW_MS)
+        order = await page.get_by_role("article").get_by_role("heading").all_inner_texts()
         await lab.get_by_role("button", name="Cancel").click()
         await expect(lab).to_contain_text("cancelled", timeout=SLOW_MS)
         assert (await alice.starts("waits"))[0]["outcome"] == "cancelled"
+        assert await page.get_by_role("article").get_by_role("heading").all_inner_texts() == order
 
 
 @pytest.mark.skipif(not AXE.exists(), reason="needs axe-core (npm ci)")
@@ -160,6 +175,9 @@ async def test_pages_are_accessible_and_fit_a_phone(visit: Visit, ring: Ring, al
         await page.goto(ring.folder.address)
         found = await problems(page)
         await log_in(page, ring, "alice")
+        await card(page, "A lab with quite").get_by_title("More").click()
+        await card(page, "A lab with quite").get_by_text("Delete …").click()
+        found += await problems(page)
         for path in ("hub/home", "hub/labs/new", "hub/labs/shown", "hub/labs/shown/edit", "hub/help", "hub/nothing"):
             await page.goto(ring.folder.address + path)
             found += await problems(page)

@@ -154,8 +154,9 @@ def test_number_typed_for_another_partition_is_fitted():
 def test_submitted_form_reports_every_mistake():
     """On Start every impossible value is named, in the order of the form."""
     options = CHOSEN | {"system": "gone", "resources": {"nodes": "", "runtime": 7}}
-    shown = form.build(form.Typed("t", "", "juwels/batch", options), TREE, [], submitted=True)
-    assert [item.field for item in shown.mistakes] == ["system", "resources.nodes", "resources.runtime"]
+    shown = form.build(form.Typed("", "", "juwels/batch", options), TREE, [], submitted=True)
+    assert [item.field for item in shown.mistakes] == ["title", "system", "resources.nodes", "resources.runtime"]
+    assert [item.mistake for item in shown.mistakes][::2] == ["Give the lab a name.", "Nodes: 1 to 4."]
 
 
 def test_account_and_project_are_hidden_when_there_is_one():

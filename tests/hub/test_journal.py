@@ -67,6 +67,17 @@ async def test_events_keep_what_was_said(journal):
     assert ("lab", "queued", 25, "Queued.", "more") == (read.sender, read.code, read.progress, read.text, read.details)
 
 
+async def test_progress_never_steps_back(journal):
+    """Also if two senders tell of the same start at the same time."""
+    start = await _open(journal)
+    lines = [_event(code).model_copy(update={"progress": progress}) for code, progress in [("a", 55), ("b", 45)]]
+    await asyncio.gather(*(journal.add_event(start.start_id, "site", line) for line in lines))
+    await journal.add_event(start.start_id, "site", _event("c"))
+
+    assert [55, 55, 55] == [line.progress for line in await journal.events(start.start_id)]
+    assert 55 == journal.latest(LAB).last.progress
+
+
 async def test_starts_of_a_lab_come_newest_first(journal):
     """Earlier starts can be read, also when they are over and clean."""
     starts = []

@@ -479,7 +479,8 @@ async def test_logout_ends_the_session_here_and_there(portal, visitor):
     await visitor.log_in("oscar")
     assert await visitor.who()
     assert 1 == len(set(portal.provider.logins._entries) - before)
-    assert 302 == (await visitor.http.get("/hub/logout")).status_code
+    answer = await visitor.http.get("/hub/logout")
+    assert (302, "/hub/login?reason=logged_out") == (answer.status_code, answer.headers["Location"])
     assert await visitor.who() is None
     assert set() == set(portal.provider.logins._entries) - before
 

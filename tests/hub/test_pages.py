@@ -14,6 +14,7 @@ import signal
 import socket
 import sys
 from pathlib import Path
+from urllib.parse import quote
 
 import aiohttp
 import pytest
@@ -295,7 +296,7 @@ async def test_acts_need_the_xsrf_token(alice, path):
         ({"project": "climate"}, "is not open to project climate"),
         ({"resources.nodes": "99"}, "Nodes: 1 to 4, not “99”."),
         ({"resources.runtime": "long"}, "not “long”"),
-        ({"title": ""}, "Name: 1 to 60 printable characters."),
+        ({"title": ""}, "Give the lab a name."),
         ({"title": "x" * 61}, "Name: 1 to 60 printable characters."),
     ],
 )
@@ -322,6 +323,21 @@ async def test_update_completes_the_form_without_saving(alice):
     assert answer.headers[pages.FRAGMENT] == "1"
     assert "<html" not in text
     assert "Partition is now Login node" in text
+
+
+async def test_mistakes_are_listed_on_start_and_then_while_they_last(alice):
+    """Before Start a mistake is said at its field alone, so that the form does not move under the user's hands."""
+    wrong = BATCH | {"action": "update", "resources.nodes": "99"}
+    _, text = await alice.post("/labs/new", wrong)
+    assert "Nodes: 1 to 4" in text
+    assert 'id="mistakes"' not in text
+    _, text = await alice.post("/labs/new", wrong | {"action": "start"})
+    assert 'id="mistakes"' in text
+    assert 'name="told"' in text
+    _, text = await alice.post("/labs/new", wrong | {"told": "1"})
+    assert 'id="mistakes"' in text
+    _, text = await alice.post("/labs/new", BATCH | {"action": "update", "told": "1"})
+    assert 'id="mistakes"' not in text
 
 
 async def test_edit_changes_the_lab(alice):
@@ -402,12 +418,17 @@ async def test_redirects(alice, path, to):
 
 
 async def test_lab_not_running_says_so(alice):
-    """The address of a stopped lab leads to a sentence and a Start button."""
-    server = await _made(alice, "asleep")
-    answer, text = await alice.get(f"/user/alice/{server}/lab")
+    """The address of a stopped lab leads to its title, and to a Start button that leads back to that address."""
+    server = await _made(alice, "Fast asleep")
+    answer, text = await alice.get(f"/user/alice/{server}/lab/tree/a.ipynb")
     assert answer.status == 424
     assert "This lab is not running" in text
-    assert f'action="/hub/labs/{server}/start"' in text
+    assert "<strong>Fast asleep</strong>" in text
+    action = html.unescape(re.search(rf'action="/hub(/labs/{server}/start[^"]*)"', text)[1])
+    answer, _ = await alice.post(action)
+    wanted = quote(f"/user/alice/{server}/lab/tree/a.ipynb", safe="")
+    assert answer.headers["Location"] == f"/hub/labs/{server}?next={wanted}"
+    await alice.post(f"/labs/{server}/cancel")
 
 
 async def test_stock_pages_still_work_in_our_frame(alice):

@@ -162,7 +162,8 @@ def _complete_numbers(
         numbers[name] = fitting = _fitting(value, resource)
         if value is not None and (isinstance(value, bool) or value != fitting):
             unit = f" {resource.unit}" if resource.unit else ""
-            mistake = f"{resource.label}: {limits(resource)}, not {_shown(value)}."
+            instead_of = "" if value == "" else f", not {_shown(value)}"
+            mistake = f"{resource.label}: {limits(resource)}{instead_of}."
             instead = f"{resource.label} is now {fitting}{unit}: {_label(key, partition)} allows {limits(resource)}."
             changes.append(Change(f"resources.{name}", mistake, instead))
     return numbers
@@ -195,6 +196,8 @@ def build(typed: Typed, tree: OptionTree, taken: Collection[str], *, submitted: 
     place = f"{done.options['system']}/{done.options['partition']}"
     stay = place == typed.place
     mistakes = [c for c in done.changes if submitted or (stay and c.field.startswith("resources."))]
+    if submitted and not typed.title:
+        mistakes.insert(0, Change("title", "Give the lab a name.", ""))
     kept = {field.removeprefix("resources.") for field in (c.field for c in mistakes if stay) if "." in field}
     numbers = {key: raw["resources"][key] if key in kept else value for key, value in done.options["resources"].items()}
     shown = {**done.options, "resources": numbers}

@@ -162,13 +162,13 @@ class Journal:
 
     async def add_event(self, start_id: str, sender: str, line: wire.Event) -> Event:
         """Append a line to a start's history and show it to every watcher; progress never steps back."""
-        before = self._memory.known(start_id)
-        if before is not None and before.last is not None and before.last.progress > line.progress:
-            line = line.model_copy(update={"progress": before.last.progress})
 
         def write(session: Session) -> tuple[Start, Event]:
             row = session.get_one(StartRow, start_id)
-            added = _add_event(session, row, sender, line)
+            # Asked here, not before: two senders may be on their way at the same time.
+            reached = session.scalar(select(func.max(EventRow.progress)).where(EventRow.start_id == start_id)) or 0
+            progress = max(line.progress, reached)
+            added = _add_event(session, row, sender, line.model_copy(update={"progress": progress}))
             return _start(row, added), _event(added)
 
         return (await self._write(write, self._show))[1]

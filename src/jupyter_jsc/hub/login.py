@@ -31,6 +31,7 @@ REASONS = {
     "other_person": "Another person used this user name before. Ask the support team.",
     "unknown_provider": "This way to log in does not exist. Choose one of these.",
     "login_again": "Please log in again to go on.",
+    "logged_out": "You are logged out. Labs that run go on until you stop them or their time is over.",
 }
 _ERRORS = {
     "access_denied": "cancelled",
@@ -66,8 +67,10 @@ class LoginPage(PageHandler):
             }
             for key, provider in self.authenticator.portal.configuration.identity_providers.items()
         ]
-        reason = REASONS.get(self.get_argument("reason", ""), "")
-        await self.show("login.html", identity_providers=providers, reason=reason)
+        key = self.get_argument("reason", "")
+        await self.show(
+            "login.html", identity_providers=providers, reason=REASONS.get(key, ""), good=key == "logged_out"
+        )
 
 
 class LabLoginHandler(OAuthLoginHandler):
@@ -142,6 +145,13 @@ class LabLogoutHandler(OAuthLogoutHandler):
         await super().handle_logout()
         if self.current_user is not None:
             await self.authenticator.revoke(self.current_user)
+
+    async def render_logout_page(self) -> None:
+        """Called by JupyterHub last: say that it is done, unless another page is configured to do so."""
+        if self.authenticator.logout_redirect_url:
+            await super().render_logout_page()
+        else:
+            _back(self, "logged_out", "")
 
 
 def _back(handler: Any, reason: str, next_url: str) -> None:

@@ -95,6 +95,15 @@ class PageHandler(BaseHandler):
         )
         self.redirect(f"{self.hub.base_url}labs/{quote(server, safe='')}{tail}", status=303)
 
+    def deep_link(self, lab: labs.Lab) -> str:
+        """Return the address in the lab that the query's ``next`` names, else the lab's own."""
+        return _deep_link(self.get_query_argument("next", "").removeprefix(self.hub.base_url.rstrip("/")), lab.url)
+
+    def to_start(self, lab: labs.Lab) -> None:
+        """Send the browser to the lab's page, from where it moves on to what ``next`` names."""
+        go = self.deep_link(lab)
+        self.to_lab(lab.server, **({} if go == lab.url else {"next": go}))
+
     async def show_lab(self, server: str, notice: str = "") -> None:
         """Answer the lab's page, with a sentence about what was just refused, if so."""
         lab = await self.lab(server)
@@ -113,7 +122,7 @@ class PageHandler(BaseHandler):
             history=opened,
             starts=views.past_starts(starts, now),
             notice=notice,
-            go=_deep_link(self.get_query_argument("next", ""), lab.url),
+            go=self.deep_link(lab),
         )
 
 
@@ -180,7 +189,7 @@ class LabActPage(PageHandler):
                 self.set_header(FRAGMENT, "1")
                 self.set_status(204)
             elif act == "start":
-                self.to_lab(server)
+                self.to_start(lab)
             else:
                 self.redirect(f"{self.hub.base_url}home", status=303)
 
@@ -307,7 +316,8 @@ class FormPage(PageHandler):
 
     async def _answer(self, server: str, shown: form.Form, status: int = 200) -> None:
         self.set_status(status)
-        await self.show("form.html", "form_fragment.html", form=shown, server=server)
+        told = status >= 400 or "told" in self.request.body_arguments
+        await self.show("form.html", "form_fragment.html", form=shown, server=server, told=told)
 
 
 class HelpPage(PageHandler):
@@ -328,14 +338,10 @@ class SpawnRedirect(PageHandler):
             self.redirect(f"{self.hub.base_url}home")
             return
         lab = await self.lab(server)
-        wanted = self.get_query_argument("next", "").removeprefix(self.hub.base_url.rstrip("/"))
-        go = _deep_link(wanted, lab.url)
         if lab.state == "running":
-            self.redirect(go)
-        elif go == lab.url:
-            self.to_lab(server)
+            self.redirect(self.deep_link(lab))
         else:
-            self.to_lab(server, next=go)
+            self.to_start(lab)
 
 
 def _deep_link(wanted: str, lab_url: str) -> str:

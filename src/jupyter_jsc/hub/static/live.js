@@ -81,10 +81,6 @@ function settling(element) {
 function listPage(column) {
   const url = column.dataset.list;
   const updates = new Map();
-  const list = soon(async () => {
-    const fragment = needed(await fetchFragment(url));
-    if (fragment) morph(document.getElementById("labs"), fragment.querySelector("#labs"));
-  });
   const all = soon(async () => {
     const fragment = needed(await fetchFragment(url));
     if (!fragment) return;
@@ -96,7 +92,7 @@ function listPage(column) {
     else for (const card of cards) morph(document.getElementById(card.id), card);
   });
   const one = (server) => {
-    if (!document.getElementById(`lab-${server}`)) return list();
+    if (!document.getElementById(`lab-${server}`)) return all();
     if (!updates.has(server)) updates.set(server, soon(() => card(server)));
     updates.get(server)();
   };
@@ -104,13 +100,13 @@ function listPage(column) {
     const shown = document.getElementById(`lab-${server}`);
     if (!shown) return;
     const fragment = await fetchFragment(shown.dataset.fragment);
-    if (!fragment) list();
+    if (!fragment) all();
     else morph(document.getElementById(`lab-${server}`), fragment.firstElementChild);
   };
   const settle = () => {
     for (const shown of document.querySelectorAll("#labs [data-lab]")) if (settling(shown)) one(shown.dataset.lab);
   };
-  return { all, list, one, settle };
+  return { all, list: all, one, settle };
 }
 
 function labPage() {

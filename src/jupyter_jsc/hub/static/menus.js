@@ -10,7 +10,10 @@ export function closeMenus() {
   };
   addEventListener("click", (event) => {
     close(event.target);
-    if (event.target.closest("[data-theme]")) event.target.closest("details").open = false;
+    const menu = event.target.closest("[data-theme]")?.closest("details");
+    if (!menu) return;
+    menu.open = false;
+    menu.querySelector("summary").focus();
   });
   addEventListener("focusin", (event) => close(event.target));
   addEventListener("keydown", (event) => {
