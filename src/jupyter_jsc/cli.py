@@ -16,6 +16,9 @@ from fastapi import FastAPI
 
 from jupyter_jsc import errors, log
 from jupyter_jsc.config import load, settings
+from jupyter_jsc.config.current import Current
+from jupyter_jsc.config.model import Configuration
+from jupyter_jsc.config.systems import System, SystemKind
 
 app = typer.Typer(help="The portal that starts JupyterLab on every system of a computing centre.", no_args_is_help=True)
 
@@ -37,13 +40,11 @@ def unicoremgr(settings_file: SettingsFile) -> None:
 
     log.configure("unicoremgr")
     own = load.load_file(settings.ManagerSettings, settings_file)
-    configuration = load.load(own.configuration)
-    sites = {
-        name: unicore.UnicoreSite(name, system, configuration.options, own.public_url)
-        for name, system in configuration.systems.items()
-    }
-    certificates = {name: site.certificate for name, site in sites.items()}
-    _serve(manager.create_app(own, sites, certificates), own)
+
+    def driver(name: str, system: System, configuration: Configuration) -> unicore.UnicoreSite:
+        return unicore.UnicoreSite(name, system, configuration, own.public_url)
+
+    _serve(manager.create_app(Current(own.configuration), own, {SystemKind.UNICORE: driver}), own)
 
 
 @app.command()
@@ -59,7 +60,7 @@ def tunnelmgr(
 
     log.configure("tunnelmgr")
     own = load.load_file(settings.TunnelMgrSettings, settings_file)
-    _serve(tunnels.create_app(load.load(own.configuration), own), own)
+    _serve(tunnels.create_app(Current(own.configuration), own), own)
     if stop_masters:
         asyncio.run(masters.terminate_all(own.runtime_dir))
 

@@ -3,7 +3,7 @@
 
 import asyncio
 import contextlib
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import AsyncIterator, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
@@ -16,9 +16,14 @@ from fastapi import FastAPI
 from pydantic import SecretStr
 
 from jupyter_jsc import names, service, wire
+from jupyter_jsc.config.current import Current
+from jupyter_jsc.config.model import Configuration
 from jupyter_jsc.config.settings import ManagerSettings
-from jupyter_jsc.errors import SiteUnavailable
+from jupyter_jsc.config.systems import System, SystemKind
+from jupyter_jsc.errors import InvalidRequest, SiteUnavailable
 from jupyter_jsc.manager import app as manager
+from tests.config import small
+from tests.config.published import Published
 
 LAB, START = names.lab_id("demo", "alice", "lab"), names.new_start_id()
 
@@ -26,9 +31,12 @@ LAB, START = names.lab_id("demo", "alice", "lab"), names.new_start_id()
 class SmallSite:
     """A site that counts what is asked of it; ``gate`` holds up starts."""
 
-    def __init__(self) -> None:
+    def __init__(self, made_of: System | None = None) -> None:
+        self.made_of = made_of
+        self.closed = asyncio.Event()
         self.jobs: dict[str, str] = {}
         self.submitted: Counter[str] = Counter()
+        self.software: object = None
         self.calls: list[str] = []
         self.gate = asyncio.Event()
         self.gate.set()
@@ -40,12 +48,13 @@ class SmallSite:
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self.jobs.clear()
+        self.closed.set()
 
     async def start(self, lab: wire.StartLab, credential: SecretStr) -> wire.StartAnswer:
         self.calls.append("start")
+        self.software = lab.options.software
         if self.down:
-            raise SiteUnavailable("DEMO does not answer.", retry_after_s=3)
+            raise SiteUnavailable("JUWELS does not answer.", retry_after_s=3)
         if lab.start_id not in self.jobs:
             await self.gate.wait()
             self.submitted[lab.start_id] += 1
@@ -67,9 +76,40 @@ class SmallSite:
         return wire.SystemHealth(available=not self.down)
 
 
+class Drivers:
+    """Makes small sites; keeps them by system, the newest last."""
+
+    def __init__(self) -> None:
+        self.made: defaultdict[str, list[SmallSite]] = defaultdict(list)
+        self.broken = False
+
+    def __call__(self, name: str, system: System, configuration: Configuration) -> SmallSite:
+        if self.broken:
+            raise InvalidRequest("The certificate authority's file is missing.")
+        assert configuration.systems[name] is system
+        self.made[name].append(SmallSite(system))
+        return self.made[name][-1]
+
+
 @pytest.fixture
-def site() -> SmallSite:
-    return SmallSite()
+def drivers() -> Drivers:
+    return Drivers()
+
+
+@pytest.fixture
+def site(http: httpx.AsyncClient, drivers: Drivers) -> SmallSite:
+    """The driver of the system, while the manager runs."""
+    return drivers.made["juwels"][-1]
+
+
+@pytest.fixture
+def published(tmp_path: Path) -> Published:
+    return Published(tmp_path / "published")
+
+
+@pytest.fixture
+def current(published: Published) -> Current:
+    return Current(published.publish("v1", small.tree()))
 
 
 @pytest.fixture
@@ -91,9 +131,19 @@ async def over_http(app: FastAPI) -> AsyncIterator[httpx.AsyncClient]:
 
 
 @pytest.fixture
-async def http(site: SmallSite, settings: ManagerSettings) -> AsyncIterator[httpx.AsyncClient]:
-    async with over_http(manager.create_app(settings, {"demo": site}, {})) as http:
+async def http(current: Current, settings: ManagerSettings, drivers: Drivers) -> AsyncIterator[httpx.AsyncClient]:
+    async with over_http(manager.create_app(current, settings, {SystemKind.UNICORE: drivers})) as http:
         yield http
+
+
+OPTIONS = {
+    "system": "juwels",
+    "option": "lab",
+    "account": "alice1",
+    "project": "hai",
+    "partition": "batch",
+    "resources": {"nodes": 1, "runtime": 60},
+}
 
 
 def body(start_id: str = START, **changes: object) -> dict[str, object]:
@@ -103,7 +153,7 @@ def body(start_id: str = START, **changes: object) -> dict[str, object]:
         "start_id": start_id,
         "hub": "demo",
         "user": "alice",
-        "options": {"system": "demo", "option": "lab"},
+        "options": OPTIONS,
         "env": {},
         "secrets": {"JUPYTERHUB_API_TOKEN": "s3cr3t"},
         "events_url": "http://hub/events",

@@ -7,7 +7,7 @@ import httpx
 import pytest
 
 from jupyter_jsc import names, service
-from tests.manager.conftest import CREDENTIAL, LAB, START, SmallSite, body, path
+from tests.manager.conftest import CREDENTIAL, LAB, OPTIONS, START, SmallSite, body, path
 
 PATHS = {
     "/v1/labs/{lab_id}/starts/{start_id}": {"put", "get", "delete"},
@@ -27,7 +27,7 @@ async def test_openapi_lists_the_contract(http: httpx.AsyncClient) -> None:
 @pytest.mark.parametrize(("route", "methods"), PATHS.items(), ids=PATHS)
 async def test_nobody_enters_without_a_token(http: httpx.AsyncClient, route: str, methods: set[str]) -> None:
     """Every route, the receiver of notifications too, refuses a caller whom it does not know."""
-    filled = route.format(lab_id=LAB, start_id=START, system="demo", hub="demo")
+    filled = route.format(lab_id=LAB, start_id=START, system="juwels", hub="demo")
     for method in methods:
         response = await http.request(method, filled, headers={"authorization": "Bearer nobody"}, json={})
         assert response.status_code == 401
@@ -56,7 +56,7 @@ async def test_a_stop_does_not_overtake_its_start(http: httpx.AsyncClient, site:
         start = tasks.create_task(http.put(path(), json=body(), headers=CREDENTIAL))
         while site.calls != ["start"]:
             await asyncio.sleep(0)
-        stop = tasks.create_task(http.delete(path(), params={"system": "demo"}, headers=CREDENTIAL))
+        stop = tasks.create_task(http.delete(path(), params={"system": "juwels"}, headers=CREDENTIAL))
         await asyncio.sleep(0)
         site.gate.set()
     assert (start.result().status_code, stop.result().status_code) == (200, 204)
@@ -67,10 +67,17 @@ async def test_a_stop_does_not_overtake_its_start(http: httpx.AsyncClient, site:
 @pytest.mark.parametrize(
     ("change", "status", "said"),
     [
-        ({"options": {"system": "juqueen", "option": "lab"}}, 400, "juqueen"),
+        ({"options": OPTIONS | {"system": "juqueen"}}, 400, "juqueen"),
+        ({"options": OPTIONS | {"option": "rstudio"}}, 400, "rstudio"),
+        ({"options": OPTIONS | {"partition": "gpus"}}, 400, "gpus"),
+        ({"options": OPTIONS | {"resources": {"nodes": 5, "runtime": 60}}}, 400, "1 to 4"),
+        ({"options": OPTIONS | {"resources": {"nodes": 1}}}, 400, "runtime"),
+        ({"options": OPTIONS | {"account": None}}, 400, "juwels"),
+        ({"options": OPTIONS | {"reservation": "course"}}, 400, "course"),
+        ({"options": OPTIONS | {"software": {"kernels": ["cobol"]}}}, 400, "kernels"),
         ({"start_id": names.new_start_id()}, 400, "differ"),
         ({"hub": "other"}, 403, "own name"),
-        ({"options": {"system": "demo", "option": "lab", "colour": "blue"}}, 400, "colour"),
+        ({"options": OPTIONS | {"colour": "blue"}}, 400, "colour"),
         ({"env": {"A": 1}}, 400, "env"),
         ({"lab_id": "../etc"}, 400, "lab_id"),
     ],
@@ -89,7 +96,7 @@ async def test_a_bad_start_is_refused(
 @pytest.mark.parametrize("lab_id", ["lab-UPPER", "x", "lab-" + "a" * 27, "..%2f..%2fetc"])
 async def test_an_id_that_is_none_is_refused(http: httpx.AsyncClient, lab_id: str) -> None:
     """Ids come from one function; anything else never becomes a path or a tag."""
-    response = await http.delete(f"/v1/labs/{lab_id}/starts/{START}", params={"system": "demo"})
+    response = await http.delete(f"/v1/labs/{lab_id}/starts/{START}", params={"system": "juwels"})
     assert response.status_code in {400, 404}
 
 
@@ -106,7 +113,7 @@ async def test_a_site_that_is_down_says_when_to_come_back(http: httpx.AsyncClien
 async def test_poll_answers_for_every_lab(http: httpx.AsyncClient) -> None:
     """A lab of a system that is not served here is unknown, never ended."""
     await http.put(path(), json=body(), headers=CREDENTIAL)
-    here = {"lab_id": LAB, "start_id": START, "system": "demo", "credential": "user-token"}
+    here = {"lab_id": LAB, "start_id": START, "system": "juwels", "credential": "user-token"}
     there = {"lab_id": LAB, "start_id": names.new_start_id(), "system": "elsewhere"}
     states = (await http.post("/v1/labs/poll", json={"labs": [here, there]})).json()["states"]
     assert {name: state["state"] for name, state in states.items()} == {START: "running", there["start_id"]: "unknown"}
@@ -115,10 +122,10 @@ async def test_poll_answers_for_every_lab(http: httpx.AsyncClient) -> None:
 async def test_state_log_and_systems(http: httpx.AsyncClient) -> None:
     """The single questions answer like the many."""
     await http.put(path(), json=body(), headers=CREDENTIAL)
-    query = {"system": "demo"}
+    query = {"system": "juwels"}
     assert (await http.get(path(), params=query, headers=CREDENTIAL)).json()["state"] == "running"
     assert (await http.get(path(suffix="/log"), params=query)).json() == {"text": f"output of {START}"}
-    assert (await http.get("/v1/systems")).json() == {"demo": {"available": True, "text": "", "partitions": {}}}
+    assert (await http.get("/v1/systems")).json() == {"juwels": {"available": True, "text": "", "partitions": {}}}
 
 
 async def test_another_hub_is_told_apart_by_its_token(http: httpx.AsyncClient, site: SmallSite) -> None:

@@ -20,12 +20,15 @@ from cryptography.x509.oid import NameOID
 from joserfc import jwt
 from joserfc.jwk import ECKey, RSAKey
 
+from jupyter_jsc.config.current import Current
 from jupyter_jsc.config.settings import HubPeer, ManagerSettings
+from jupyter_jsc.config.systems import SystemKind
+from jupyter_jsc.errors import NotFound
 from jupyter_jsc.manager import app as manager
 from jupyter_jsc.manager.notifications import Message, Notifications, Received, public_key, verify
 from tests.manager.conftest import LAB, START, SmallSite, over_http
 
-URL = f"/v1/notifications/demo/demo/{LAB}/{START}"
+URL = f"/v1/notifications/juwels/demo/{LAB}/{START}"
 BODY = {"href": "http://x/rest/core/jobs/abc", "status": "RUNNING", "statusMessage": "", "batchSystemID": "7"}
 
 
@@ -112,34 +115,35 @@ async def hub() -> AsyncIterator[tuple[Hub, str]]:
     await runner.cleanup()
 
 
-class Certificate:
-    """The site's certificate, as fetched; it may hang, and it may change."""
+class SigningSite(SmallSite):
+    """A site with a certificate; fetching it may hang, and it may change."""
 
     def __init__(self) -> None:
+        super().__init__()
         self.pem = SITE.pem
         self.fetched = 0
         self.answer = asyncio.Event()
         self.answer.set()
 
-    async def __call__(self) -> bytes:
+    async def certificate(self) -> bytes:
         self.fetched += 1
         await self.answer.wait()
         return self.pem
 
 
 @pytest.fixture
-def certificate() -> Certificate:
-    return Certificate()
+def signing() -> SigningSite:
+    return SigningSite()
 
 
 @pytest.fixture
 async def http(
-    hub: tuple[Hub, str], certificate: Certificate, settings: ManagerSettings, tmp_path: Path
+    hub: tuple[Hub, str], signing: SigningSite, settings: ManagerSettings, current: Current, tmp_path: Path
 ) -> AsyncIterator[httpx.AsyncClient]:
     (tmp_path / "token").write_text("manager-token")
     peer = HubPeer(api_url=hub[1], token_file=tmp_path / "token")
     own = settings.model_copy(update={"hubs": {"demo": peer}})
-    async with over_http(manager.create_app(own, {"demo": SmallSite()}, {"demo": certificate})) as http:
+    async with over_http(manager.create_app(current, own, {SystemKind.UNICORE: lambda *_: signing})) as http:
         yield http
 
 
@@ -162,14 +166,14 @@ async def test_a_forged_message_is_answered_and_dropped(http: httpx.AsyncClient,
 
 
 async def test_everything_slow_does_not_hold_up_the_answer(
-    http: httpx.AsyncClient, hub: tuple[Hub, str], certificate: Certificate
+    http: httpx.AsyncClient, hub: tuple[Hub, str], signing: SigningSite
 ) -> None:
     """With site and hub hanging every message is answered all the same; a receiver that hangs stops a site."""
     hub[0].answer.clear()
-    certificate.answer.clear()
+    signing.answer.clear()
     for _ in range(50):
         assert (await http.post(URL, json=BODY, headers=signed(SITE))).status_code == 204
-    certificate.answer.set()
+    signing.answer.set()
     hub[0].answer.set()
     assert await hub[0].told.get()
 
@@ -193,7 +197,11 @@ async def test_what_is_no_notification_is_refused(
 
 async def test_a_flood_drops_the_oldest() -> None:
     """Memory stays bounded; what is lost costs time only."""
-    notifications = Notifications({}, {})
+
+    async def certificate(_system: str) -> bytes:
+        raise NotFound("none")
+
+    notifications = Notifications(certificate, {})
     for number in range(2100):
         notifications.accept(Received("demo", "demo", f"s{number}", "t", Message()))
     assert notifications.dropped == 100
@@ -201,10 +209,10 @@ async def test_a_flood_drops_the_oldest() -> None:
 
 
 async def test_the_key_is_not_fetched_for_every_forgery(
-    http: httpx.AsyncClient, hub: tuple[Hub, str], certificate: Certificate
+    http: httpx.AsyncClient, hub: tuple[Hub, str], signing: SigningSite
 ) -> None:
     """A flood of forgeries does not become a flood of requests to the site."""
     for signer in [STRANGER] * 20 + [SITE]:
         await http.post(URL, json=BODY, headers=signed(signer))
     await hub[0].told.get()
-    assert certificate.fetched == 1
+    assert signing.fetched == 1

@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """The manager's REST service: starts, polls and stops labs on the systems of one kind of site.
 
-Hubs call it; the site drivers of :mod:`jupyter_jsc.sites` do the work. It keeps no state: jobs carry the ids. One
-gate for every route; the receiver of notifications checks the site's signature instead.
+Hubs call it; what is started is checked once more by :mod:`jupyter_jsc.rights`, then the site drivers of :mod:`.systems`
+do the work. It keeps no state: jobs carry the ids. One gate for every route; the receiver of notifications checks the
+site's signature instead.
 """
 
 import asyncio
@@ -16,10 +17,16 @@ from pydantic import SecretStr, ValidationError
 
 from jupyter_jsc import names, service, wire
 from jupyter_jsc.client import HubClient
+from jupyter_jsc.config.current import Current
+from jupyter_jsc.config.model import Configuration
 from jupyter_jsc.config.settings import ManagerSettings
-from jupyter_jsc.errors import Forbidden, InvalidRequest, NotAuthenticated
-from jupyter_jsc.manager.notifications import LARGEST_BODY, Certificates, Message, Notifications, Received
-from jupyter_jsc.sites import Site
+from jupyter_jsc.config.systems import SystemKind
+from jupyter_jsc.errors import Forbidden, InvalidRequest, NotAuthenticated, Unavailable
+from jupyter_jsc.manager.notifications import LARGEST_BODY, Message, Notifications, Received
+from jupyter_jsc.manager.systems import MakeSite, Systems
+from jupyter_jsc.rights.identity import Facts
+from jupyter_jsc.rights.options import options_of_start
+from jupyter_jsc.rights.validate import validate
 
 LabPath = Annotated[str, Path(pattern=names.LAB_ID.pattern)]
 StartPath = Annotated[str, Path(pattern=names.START_ID.pattern)]
@@ -29,20 +36,44 @@ Credential = Annotated[str | None, Header(alias=wire.CREDENTIAL_HEADER)]
 class Labs:
     """The labs of all systems; one step at a time per start, so that a stop never overtakes its start."""
 
-    def __init__(self, sites: Mapping[str, Site]) -> None:
-        self._sites = sites
+    def __init__(self, current: Current, systems: Systems) -> None:
+        self._current = current
+        self._systems = systems
         self._turns: defaultdict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
         self._waiting: defaultdict[str, int] = defaultdict(int)
 
-    def site(self, system: str) -> Site:
-        """Return the driver of a system, or raise :class:`InvalidRequest`."""
-        found = self._sites.get(system)
-        if found is None:
-            allowed = ", ".join(self._sites)
-            raise InvalidRequest(
-                f"system: {system!r} is not served here. Allowed: {allowed}.", field="system", allowed=allowed
-            )
-        return found
+    async def start(self, lab: wire.StartLab, credential: SecretStr) -> wire.StartAnswer:
+        """Start a lab that may be started, under the configuration that the hub checked it with.
+
+        So that request may be repeated after a commit that would refuse it. A hub of which none is said, or one whose
+        version is not here any more, is answered by the one in force.
+        """
+        configuration = self._current.configuration
+        if lab.configuration:
+            named = await asyncio.to_thread(self._current.find, lab.configuration)
+            configuration = named or configuration
+        try:
+            async with self._systems.starting(lab.options.system, configuration) as site:
+                return await site.start(checked(lab, configuration), credential)
+        except InvalidRequest as error:
+            if not lab.configuration or self._current.find(lab.configuration):
+                raise
+            raise Unavailable(
+                "The manager of this system does not have the newest configuration yet. Please try again in a minute.",
+                retry_after_s=10,
+                version=lab.configuration,
+                refused=error.message,
+            ) from error
+
+    async def stop(self, lab: wire.LabRef) -> None:
+        """End a lab."""
+        async with self._systems.about(lab.system, lab.configuration) as site:
+            await site.stop(lab)
+
+    async def log(self, lab: wire.LabRef) -> str:
+        """Return the end of a lab's output."""
+        async with self._systems.about(lab.system, lab.configuration) as site:
+            return await site.log(lab)
 
     @contextlib.asynccontextmanager
     async def turn(self, start_id: str) -> AsyncIterator[None]:
@@ -59,40 +90,71 @@ class Labs:
 
     async def poll(self, labs: list[wire.LabRef]) -> dict[str, wire.LabState]:
         """Ask all sites at once; a lab of a system that is not served here is ``unknown``."""
-        by_system: dict[str, list[wire.LabRef]] = {}
+        served = self._systems.names
+        by_site: dict[tuple[str, str], list[wire.LabRef]] = {}
         for lab in labs:
-            by_system.setdefault(lab.system, []).append(lab)
-        known = [self._sites[name].poll(group) for name, group in by_system.items() if name in self._sites]
+            by_site.setdefault((lab.system, "" if lab.system in served else lab.configuration), []).append(lab)
         states = {lab.start_id: wire.LabState(state=wire.State.UNKNOWN) for lab in labs}
-        for answer in await asyncio.gather(*known):
+        for answer in await asyncio.gather(*(self._poll(*site, group) for site, group in by_site.items())):
             states.update(answer)
         return states
 
+    async def state(self, lab: wire.LabRef) -> wire.LabState:
+        """Ask about one lab, or raise :class:`InvalidRequest` if its system is not served here."""
+        async with self._systems.about(lab.system, lab.configuration) as site:
+            return (await site.poll([lab]))[lab.start_id]
+
     async def health(self) -> dict[str, wire.SystemHealth]:
         """Return the health of every system."""
-        answers = await asyncio.gather(*(site.health() for site in self._sites.values()))
-        return dict(zip(self._sites, answers, strict=True))
+        names = self._systems.names
+        answers = await asyncio.gather(*map(self._health, names))
+        return dict(zip(names, answers, strict=True))
+
+    async def _poll(self, system: str, version: str, labs: list[wire.LabRef]) -> Mapping[str, wire.LabState]:
+        try:
+            async with self._systems.about(system, version) as site:
+                return await site.poll(labs)
+        except InvalidRequest:
+            return {}
+
+    async def _health(self, system: str) -> wire.SystemHealth:
+        async with self._systems.about(system, "") as site:
+            return await site.health()
 
 
-def create_app(settings: ManagerSettings, sites: Mapping[str, Site], certificates: Certificates) -> FastAPI:
-    """Return the manager for *sites* (driver by system); *certificates* fetch what signs their notifications."""
+def checked(lab: wire.StartLab, configuration: Configuration) -> wire.StartLab:
+    """Return *lab* with complete options, or raise :class:`InvalidRequest` naming what may not be started.
+
+    Account, project and groups are the hub's word; everything else must be possible with them.
+    """
+    tree = options_of_start(lab, configuration, Facts())
+    return lab.model_copy(update={"options": validate(lab.options, tree)})
+
+
+def create_app(current: Current, settings: ManagerSettings, drivers: Mapping[SystemKind, MakeSite]) -> FastAPI:
+    """Return the manager of the systems whose kind is among *drivers*, as the configuration has them now."""
     hubs = {name: HubClient(peer.api_url, peer.token_file) for name, peer in settings.hubs.items()}
-    notifications = Notifications(certificates, hubs)
-    labs = Labs(sites)
+    systems = Systems(current, drivers)
+    notifications = Notifications(systems.certificate, hubs)
+    labs = Labs(current, systems)
+
+    async def changed() -> None:
+        await systems.follow()
+        notifications.forget_keys()
 
     @contextlib.asynccontextmanager
     async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
         async with contextlib.AsyncExitStack() as stack:
             for hub in hubs.values():
                 await stack.enter_async_context(hub)
-            for site in sites.values():
-                await stack.enter_async_context(site)
-            receiver = asyncio.create_task(notifications.run())
+            await stack.enter_async_context(systems)
+            tasks = [asyncio.create_task(notifications.run()), asyncio.create_task(current.watch(changed))]
             try:
                 yield
             finally:
-                receiver.cancel()
-                await asyncio.gather(receiver, return_exceptions=True)
+                for task in tasks:
+                    task.cancel()
+                await asyncio.gather(*tasks, return_exceptions=True)
 
     async def systems_answer() -> str:
         silent = sorted(name for name, health in (await labs.health()).items() if not health.available)
@@ -104,6 +166,8 @@ def create_app(settings: ManagerSettings, sites: Mapping[str, Site], certificate
         probes={"systems": systems_answer},
         lifespan=lifespan,
         self_authenticated=("/v1/notifications/",),
+        details=current.details,
+        collectors=[current],
     )
     _add_lab_routes(app, labs)
     _add_notification_route(app, notifications)
@@ -117,6 +181,7 @@ def lab_ref(
     handle: Annotated[str | None, Query(max_length=2000)] = None,
     account: Annotated[str | None, Query()] = None,
     project: Annotated[str | None, Query()] = None,
+    configuration: Annotated[str, Query()] = "",
     credential: Credential = None,
 ) -> wire.LabRef:
     """Return the reference that a request about one lab carries in path, query and header."""
@@ -129,6 +194,7 @@ def lab_ref(
             credential=SecretStr(credential) if credential else None,
             account=account,
             project=project,
+            configuration=configuration,
         )
     except ValidationError as error:
         place = ".".join(map(str, error.errors()[0]["loc"]))
@@ -150,23 +216,22 @@ def _add_lab_routes(app: FastAPI, labs: Labs) -> None:
         if lab.hub != request.state.caller:
             raise Forbidden("A hub starts labs in its own name only.")
         async with labs.turn(start_id):
-            answer = await labs.site(lab.options.system).start(lab, SecretStr(credential or ""))
+            answer = await labs.start(lab, SecretStr(credential or ""))
         token = answer.site_token.get_secret_value() if answer.site_token else None
         return answer.model_dump(mode="json") | {"site_token": token}
 
     @app.get(one)
     async def state(lab: Reference) -> wire.LabState:
-        labs.site(lab.system)
-        return (await labs.poll([lab]))[lab.start_id]
+        return await labs.state(lab)
 
     @app.delete(one, status_code=204)
     async def stop(lab: Reference) -> None:
         async with labs.turn(lab.start_id):
-            await labs.site(lab.system).stop(lab)
+            await labs.stop(lab)
 
     @app.get(f"{one}/log")
     async def log(lab: Reference) -> dict[str, str]:
-        return {"text": await labs.site(lab.system).log(lab)}
+        return {"text": await labs.log(lab)}
 
     @app.post("/v1/labs/poll")
     async def poll(request: wire.PollRequest) -> wire.PollAnswer:

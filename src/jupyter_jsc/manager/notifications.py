@@ -30,8 +30,8 @@ _KEY_AGE_S = 60.0
 _ALGORITHMS = ["RS256", "RS384", "RS512", "ES256", "ES384", "ES512", "EdDSA"]
 _LEEWAY_S = 60
 
-Certificates = Mapping[str, Callable[[], Awaitable[bytes]]]
-"""By system: fetches the PEM certificate that signs its notifications."""
+Certificate = Callable[[str], Awaitable[bytes]]
+"""Fetches the PEM certificate that signs a system's notifications; NotFound if there is no such system."""
 
 
 class Message(BaseModel):
@@ -55,8 +55,8 @@ class Received:
 class Notifications:
     """The queue between UNICORE and the hubs."""
 
-    def __init__(self, certificates: Certificates, hubs: Mapping[str, HubClient]) -> None:
-        self._certificates = certificates
+    def __init__(self, certificate: Certificate, hubs: Mapping[str, HubClient]) -> None:
+        self._certificate = certificate
         self._hubs = hubs
         self._queue: asyncio.Queue[Received] = asyncio.Queue(_QUEUE)
         self._keys: dict[str, tuple[float, Key]] = {}
@@ -69,6 +69,10 @@ class Notifications:
             self._queue.get_nowait()
             self.dropped += 1
         self._queue.put_nowait(received)
+
+    def forget_keys(self) -> None:
+        """Fetch every key anew when it is needed next; called when systems may have changed."""
+        self._keys.clear()
 
     async def run(self) -> None:
         """Verify and pass on, for ever."""
@@ -91,15 +95,12 @@ class Notifications:
 
     async def _verified(self, received: Received) -> bool:
         """Tell whether the site's key signed the token; the key is fetched anew at most once a minute."""
-        fetch = self._certificates.get(received.system)
-        if fetch is None:
-            return False
         known = self._keys.get(received.system)
         if known is not None and verify(received.token, known[1]):
             return True
         if known is not None and time.monotonic() - known[0] < _KEY_AGE_S:
             return False
-        key = public_key(await fetch())
+        key = public_key(await self._certificate(received.system))
         self._keys[received.system] = (time.monotonic(), key)
         return verify(received.token, key)
 

@@ -1,13 +1,13 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """Site drivers: one package per kind of site. A new kind is one new driver and its test.
 
-A driver is an async context manager that fulfils :class:`Site`; ``cli`` makes one per configured system and hands
-them to ``manager.app``. Drivers never import each other.
+A driver is an async context manager that fulfils :class:`Site`; ``cli`` hands its class to ``manager.app``, which makes
+one per configured system. Drivers never import each other.
 """
 
 from collections.abc import Mapping, Sequence
 from types import TracebackType
-from typing import Protocol, Self
+from typing import Protocol, Self, runtime_checkable
 
 from pydantic import SecretStr
 
@@ -39,3 +39,11 @@ class Site(Protocol):
 
     async def health(self) -> SystemHealth:
         """Return whether the site takes jobs."""
+
+
+@runtime_checkable
+class Signing(Protocol):
+    """A site that signs notifications."""
+
+    async def certificate(self) -> bytes:
+        """Return the PEM certificate whose key signs them."""
