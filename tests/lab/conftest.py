@@ -237,7 +237,7 @@ def write_job(directory: Path, hub_url: str, **changes: Any) -> Path:
     """Write a job's directory as the site driver stages it."""
     directory.mkdir(exist_ok=True)
     here = Path(launcher.__file__).parent
-    for name in ("launcher.py", "jsc_lab.py"):
+    for name in ("launcher.py", "prepare.py", "jsc_lab.py"):
         shutil.copy(here / name, directory)
     api = f"{hub_url}/hub/api"
     lab = {
@@ -257,7 +257,11 @@ def write_job(directory: Path, hub_url: str, **changes: Any) -> Path:
             "JUPYTERHUB_SERVICE_URL": f"http://127.0.0.1:0{BASE}",
             "JUPYTERHUB_USER": "alice",
         },
+        "environment": {},
         "runtime_s": None,
+        "python": sys.executable,
+        "kernels": "",
+        "steps": [],
     }
     (directory / "lab.json").write_text(json.dumps(lab | changes), "utf-8")
     secrets = directory / "secrets.json"

@@ -11,11 +11,12 @@ import os
 import signal
 import sys
 from pathlib import Path
+from types import ModuleType
 
 import pytest
 
 from jupyter_jsc import wire
-from jupyter_jsc.lab import launcher
+from jupyter_jsc.lab import launcher, prepare
 from tests.lab.conftest import ADDRESS, BASE, DROP, TOKEN, FakeHub, JobProcess, alive, free_port, kept, write_job
 
 
@@ -25,9 +26,10 @@ async def running(hub: FakeHub, job: JobProcess) -> None:
     await job.until((job.directory / "record.json").exists)
 
 
-def test_syntax_is_that_of_old_pythons():
-    """A site's Python 3.9 can read the launcher, and only the standard library is imported."""
-    tree = ast.parse(Path(launcher.__file__).read_text("utf-8"), feature_version=(3, 9))
+@pytest.mark.parametrize(("module", "beside"), [(launcher, {"prepare", "jupyter_jsc"}), (prepare, set())])
+def test_syntax_is_that_of_old_pythons(module: ModuleType, beside: set[str]):
+    """A site's Python 3.9 can read what runs before any software is loaded; only the standard library is imported."""
+    tree = ast.parse(Path(str(module.__file__)).read_text("utf-8"), feature_version=(3, 9))
     imported = {
         name.partition(".")[0]
         for node in ast.walk(tree)
@@ -35,7 +37,7 @@ def test_syntax_is_that_of_old_pythons():
         for name in ([node.module or ""] if isinstance(node, ast.ImportFrom) else [alias.name for alias in node.names])
     }
 
-    assert set() == imported - set(sys.stdlib_module_names)
+    assert beside == imported - set(sys.stdlib_module_names)
 
 
 async def test_start_posts_events_then_where_it_listens(hub: FakeHub, job: JobProcess):
@@ -264,14 +266,50 @@ async def test_node_name_without_address(job: JobProcess):
     assert "no-such-node.invalid" in job.stderr
 
 
-async def test_python_without_jupyterhub(tmp_path: Path, job: JobProcess):
-    """A bare Python ends the job with a line that says what to install, and the hub hears nothing."""
-    bare = "import sys; sys.path.insert(0, '.'); import launcher; sys.exit(launcher.main())"
-    await job.launch("-I", "-S", "-c", bare)
+async def test_python_without_jupyterhub(hub: FakeHub, tmp_path: Path, job: JobProcess):
+    """A server's Python that lacks what it needs ends the job with a line that says what to install."""
+    bare = tmp_path / "bare"
+    bare.write_text(f'#!/bin/sh\nexec {sys.executable} -I -S "$@"\n', "utf-8")
+    bare.chmod(0o755)
+    write_job(job.directory, hub.url, python=str(bare))
+    await job.launch()
 
     assert await job.ended() == 1
     assert "lacks jupyterhub and jupyterlab" in job.stderr
     assert "pip install jupyterhub" in job.stderr
+    assert (hub.codes, hub.started) == (["lab_starting"], [])
+
+
+async def test_python_that_is_not_there(hub: FakeHub, job: JobProcess):
+    """A server's Python that does not exist ends the job with a line that names it."""
+    write_job(job.directory, hub.url, python="/opt/nowhere/bin/python")
+    await job.launch()
+
+    assert await job.ended() == 1
+    assert "jupyter-jsc: failed: The server's Python, /opt/nowhere/bin/python, cannot be run" in job.stderr
+
+
+async def test_launcher_needs_nothing_but_the_standard_library(hub: FakeHub, job: JobProcess):
+    """A bare interpreter starts the server of another one."""
+    bare = "import sys; sys.path.insert(0, '.'); import launcher; sys.exit(launcher.main())"
+    await job.launch("-I", "-S", "-c", bare)
+    await running(hub, job)
+
+    assert await job.terminate() == 128 + signal.SIGTERM
+
+
+@pytest.mark.parametrize("there", [True, False])
+async def test_kernels_of_the_project(hub: FakeHub, tmp_path: Path, job: JobProcess, there: bool):
+    """The project's folder comes first in the search path for kernels, if it is there."""
+    folder = tmp_path / "project"
+    if there:
+        folder.mkdir()
+    write_job(job.directory, hub.url, kernels=str(folder), environment={"JUPYTER_PATH": "/p/software/jupyter"})
+    await job.launch()
+    await running(hub, job)
+
+    expected = f"{folder}:/p/software/jupyter" if there else "/p/software/jupyter"
+    assert expected == job.record["env"]["JUPYTER_PATH"]
 
 
 async def test_job_that_runs_a_second_time(hub: FakeHub, job: JobProcess):

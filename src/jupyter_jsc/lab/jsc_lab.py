@@ -5,7 +5,9 @@ Jupyter Server leaves Nagle on, so that the second small frame of an answer wait
 acknowledgement: 44 ms for each request. Travels with the job beside ``launcher.py``, which starts it.
 """
 
+import importlib.util
 import os
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -45,7 +47,15 @@ def leave_environment(directory: Path) -> None:
         os.environ["JUPYTER_CONFIG_PATH"] = os.pathsep.join(kept)
 
 
+def check_python() -> None:
+    """Do nothing if this Python has what the server needs, else end with a line that says what to do."""
+    if missing := [name for name in ("jupyterhub", "jupyterlab") if importlib.util.find_spec(name) is None]:
+        remedy = "Install them there (pip install jupyterhub jupyterlab), or load an environment that has them."
+        sys.exit(f"jupyter-jsc: failed: {sys.executable} lacks {' and '.join(missing)}. {remedy}")
+
+
 if __name__ == "__main__":
+    check_python()
     from jupyterhub.singleuser import main
 
     main()

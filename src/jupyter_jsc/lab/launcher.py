@@ -1,21 +1,22 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Starts the lab's server on the node and tells the hub where it listens. One file, standard library only.
+"""Starts the lab's server on the node and tells the hub where it listens. Standard library only.
 
-Travels with the job (``sites/unicore``) and is run there by ``start.sh``, by whatever Python 3.9 or newer the service
-option names, in the job's directory::
+Travels with the job (``sites/unicore``) and is run there by ``start.sh``, by whatever bare Python 3.9 or newer the
+system names, in the job's directory::
 
-    lab.json      lab_id, start_id, events_url, started_url, env, runtime_s
+    lab.json      lab_id, start_id, events_url, started_url, env, environment, runtime_s, python, kernels, steps
     secrets.json  secret environment, read and deleted first of all
-    jsc_lab.py    runs the server, and is its extension
+    prepare.py    runs the steps that come before the server
+    jsc_lab.py    runs the server in the option's Python, and is its extension
 
-Order: events, server, ``LabStarted`` (the hub opens the tunnel); then the server's end, SIGTERM or the wall time.
+Order: steps and server, each with an event, ``LabStarted`` (the hub opens the tunnel); then the server's end, SIGTERM
+or the wall time.
 """
 
 from __future__ import annotations
 
 import contextlib
 import http.client
-import importlib.util
 import itertools
 import json
 import os
@@ -30,8 +31,15 @@ import urllib.request
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
+
+if TYPE_CHECKING or __package__:
+    from jupyter_jsc.lab import prepare
+    from jupyter_jsc.lab.prepare import Failed, say
+else:  # in a job: the file beside this one
+    import prepare
+    from prepare import Failed, say
 
 POLL_S = 0.02  # how often the server's port is looked at; half of it is what that adds to a start
 REQUEST_S = 10.0  # limit of one request to the hub
@@ -41,10 +49,6 @@ NO_NEWS = ("--LabApp.news_url=None", "--LabApp.check_for_updates_class=jupyterla
 END_S = 20.0  # how long the server may take to end; batch systems kill 30 s after SIGTERM
 MARGIN_S = 30.0  # how long before the wall time the lab is ended: END_S and one request
 PORTS = 5  # how many ports are tried if others take them first
-
-
-class Failed(Exception):
-    """The lab cannot run; the text says why and what to do."""
 
 
 class ServerEnded(Exception):
@@ -72,8 +76,16 @@ class Job:
     events_url: str
     started_url: str
     env: dict[str, str]
+    """What the portal tells the lab; nothing on the node changes it."""
     runtime_s: int | None
     secrets: dict[str, str] = field(repr=False)
+    environment: dict[str, str] = field(default_factory=dict)
+    """What the configuration gives the lab; steps may change it."""
+    python: str = sys.executable
+    """Runs the server; looked up after the steps."""
+    kernels: str = ""
+    """Folder of the project's own kernels, used if it is there."""
+    steps: tuple[prepare.Step, ...] = ()
 
 
 def read_job(directory: Path) -> Job:
@@ -86,9 +98,9 @@ def read_job(directory: Path) -> Job:
         raise Failed("secrets.json is not there: this job has run before, start the lab again.") from None
     secrets = json.loads(text)
     tree = json.loads((directory / "lab.json").read_text("utf-8"))
-    return Job(
-        directory, tree["events_url"], tree["started_url"], dict(tree["env"]), tree.get("runtime_s"), secrets=secrets
-    )
+    steps = [prepare.Step(**{**step, "script": tuple(step["script"])}) for step in tree.pop("steps")]
+    del tree["lab_id"], tree["start_id"]  # for people who look into the directory
+    return Job(directory, secrets=secrets, steps=tuple(steps), **tree)
 
 
 @dataclass(frozen=True)
@@ -99,10 +111,14 @@ class Node:
     address: str
 
 
-def this_node() -> Node:
-    """Return this node; a site's prologue may say who it is in JSC_NODE_NAME and JSC_NODE_ADDRESS."""
-    name = os.environ.get("JSC_NODE_NAME") or os.environ.get("SLURMD_NODENAME") or socket.gethostname()
-    address = os.environ.get("JSC_NODE_ADDRESS")
+def node_name(env: dict[str, str]) -> str:
+    """Return this node's name."""
+    return env.get("JSC_NODE_NAME") or env.get("SLURMD_NODENAME") or socket.gethostname()
+
+
+def this_node(env: dict[str, str]) -> Node:
+    """Return this node; the site or a hook may say who it is in JSC_NODE_NAME and JSC_NODE_ADDRESS."""
+    name, address = node_name(env), env.get("JSC_NODE_ADDRESS")
     try:
         return Node(name, address or str(socket.getaddrinfo(name, None, type=socket.SOCK_STREAM)[0][4][0]))
     except OSError as error:
@@ -117,15 +133,18 @@ class Hub:
     """
 
     def __init__(self, job: Job) -> None:
-        self._token = job.secrets.get("JUPYTERHUB_API_TOKEN") or job.env.get("JUPYTERHUB_API_TOKEN", "")
+        self._token = job.secrets.get("JUPYTERHUB_API_TOKEN", "")
         self._job = job
         self._open = urllib.request.build_opener(urllib.request.ProxyHandler({}), _NoRedirects).open
 
-    def event(self, code: str, progress: int, text: str, pause: Callable[[float], object]) -> float:
+    def event(
+        self, code: str, progress: int, text: str, pause: Callable[[float], object] = time.sleep, details: str = ""
+    ) -> float:
         """Post an event until the hub has it; return the seconds that took. A refused event is only reported."""
         began = time.monotonic()
+        body = {"code": code, "progress": progress, "text": text[: prepare.TEXT], "details": details}
         try:
-            self._post(self._job.events_url, {"code": code, "progress": progress, "text": text}, pause, REQUEST_S)
+            self._post(self._job.events_url, body, pause, REQUEST_S)
         except Failed as error:
             say(f"event {code}: {error}")
         return time.monotonic() - began
@@ -207,16 +226,19 @@ class Interrupts:
 class Server:
     """The process of jupyterhub-singleuser, in a session of its own; it gets SIGTERM if the launcher is killed."""
 
-    def __init__(self, job: Job, node: Node, port: int) -> None:
+    def __init__(self, job: Job, node: Node, port: int, env: dict[str, str]) -> None:
         self._node, self.port = node, port
-        self._process = subprocess.Popen(
-            command(job, node, port),
-            env=environment(job, node, port, dict(os.environ)),
-            cwd=Path.home() if Path.home().is_dir() else job.directory,
-            stdin=subprocess.DEVNULL,
-            start_new_session=True,
-            preexec_fn=_end_with_parent(),  # noqa: PLW1509  there are no threads
-        )
+        try:
+            self._process = subprocess.Popen(
+                command(job, node, port),
+                env=environment(job, node, port, env),
+                cwd=Path.home() if Path.home().is_dir() else job.directory,
+                stdin=subprocess.DEVNULL,
+                start_new_session=True,
+                preexec_fn=prepare.end_with_parent(),  # noqa: PLW1509  there are no threads
+            )
+        except OSError as error:
+            raise Failed(f"The server's Python, {job.python}, cannot be run ({error}).") from error
 
     def pause(self, seconds: float) -> None:
         """Wait that long; :class:`ServerEnded` as soon as the server has ended."""
@@ -248,24 +270,19 @@ def command(job: Job, node: Node, port: int) -> list[str]:
     # Not by -m, which imports from the directory that the server starts in: ~/random.py would break it.
     where = (f"--ServerApp.ip={node.address}", f"--ServerApp.port={port}", "--ServerApp.port_retries=0")
     root = ["--ServerApp.allow_root=True"] if os.geteuid() == 0 else []
-    return [sys.executable, str(job.directory / "jsc_lab.py"), *where, *NO_NEWS, *root]
+    return [job.python, str(job.directory / "jsc_lab.py"), *where, *NO_NEWS, *root]
 
 
 def environment(job: Job, node: Node, port: int, inherited: dict[str, str]) -> dict[str, str]:
-    """Return the server's environment, with the configuration that enables the extension."""
+    """Return the server's environment, with the configuration that enables the extension and the project's kernels."""
     env = {**inherited, **job.env, **job.secrets}
+    if job.kernels and os.path.isdir(job.kernels):  # noqa: PTH112  False also where it may not be looked at
+        env["JUPYTER_PATH"] = os.pathsep.join(filter(None, [job.kernels, env.get("JUPYTER_PATH")]))
     path = urlsplit(env.get("JUPYTERHUB_SERVICE_URL", "")).path or env.get("JUPYTERHUB_SERVICE_PREFIX", "/")
     host = f"[{node.address}]" if ":" in node.address else node.address
     env["JUPYTERHUB_SERVICE_URL"] = f"http://{host}:{port}{path}"
     paths = [str(job.directory / "jupyter"), env.get("JUPYTER_CONFIG_PATH")]
     return {**env, "JUPYTER_CONFIG_PATH": os.pathsep.join(filter(None, paths))}
-
-
-def enable_extension(directory: Path) -> None:
-    """Write the file that enables the extension beside whatever the user's own configuration enables."""
-    folder = directory / "jupyter" / "jupyter_server_config.d"
-    folder.mkdir(parents=True, exist_ok=True)
-    (folder / "jsc_lab.json").write_text('{"ServerApp": {"jpserver_extensions": {"jsc_lab": true}}}\n', "utf-8")
 
 
 def free_port(node: Node) -> int:
@@ -311,36 +328,16 @@ def _bound(address: str) -> Iterator[socket.socket]:
         yield probe
 
 
-def _end_with_parent() -> Callable[[], object] | None:
-    """Return what makes the kernel send SIGTERM to a child when its parent dies (Linux, prctl(2)); else None."""
-    try:
-        import ctypes  # some Pythons are built without it
-
-        prctl = ctypes.CDLL(None).prctl
-    except (ImportError, AttributeError):
-        return None
-    return lambda: prctl(1, signal.SIGTERM, 0, 0, 0)
-
-
-def say(text: str) -> None:
-    """Write a line to the job's stderr, which the portal shows if the lab fails."""
-    print(f"jupyter-jsc: {text}", file=sys.stderr, flush=True)
-
-
-def check_python() -> None:
-    """Do nothing if this Python has what the server needs, else :class:`Failed`."""
-    if missing := [name for name in ("jupyterhub", "jupyterlab") if importlib.util.find_spec(name) is None]:
-        remedy = "Install them there (pip install jupyterhub jupyterlab), or load an environment that has them."
-        raise Failed(f"{sys.executable} lacks {' and '.join(missing)}. {remedy}")
-
-
 class Launcher:
     """One run of a lab."""
 
-    def __init__(self, job: Job, node: Node) -> None:
-        self._job, self._node, self._hub = job, node, Hub(job)
+    def __init__(self, job: Job) -> None:
+        self._job, self._hub = job, Hub(job)
         self._interrupts = Interrupts(job.runtime_s)
         self._server: Server | None = None
+        self._preparation = prepare.Preparation(
+            job.steps, set(job.env), job.secrets, self._hub.event, self._interrupts.allowed
+        )
 
     def run(self) -> int:
         """Return the exit code once the lab has ended; nothing of it is left then."""
@@ -358,26 +355,30 @@ class Launcher:
         finally:
             if self._server:
                 self._server.stop()
+            self._preparation.end()
 
     def _start(self) -> Server:
-        waited = self._hub.event("lab_starting", 55, f"Starting the server on {self._node.name}.", time.sleep)
+        env = {**os.environ, **self._job.environment, **self._job.env}
+        waited = self._hub.event("lab_starting", 55, f"Starting the server on {node_name(env)}.")
         if waited > REQUEST_S:
-            self._hub.event("lab_waiting", 60, f"Waited {waited:.0f} s for the portal to answer.", time.sleep)
-        server = self._listening()
-        self._hub.event("lab_listening", 75, f"The server listens on {self._node.name}.", server.pause)
-        self._hub.started(self._node, server.port, server.pause)
+            self._hub.event("lab_waiting", 55, f"Waited {waited:.0f} s for the portal to answer.")
+        env = self._preparation.run(env)
+        node = this_node(env)
+        server = self._listening(node, env)
+        self._hub.event("lab_listening", 75, f"The server listens on {node.name}.", server.pause)
+        self._hub.started(node, server.port, server.pause)
         return server
 
-    def _listening(self) -> Server:
+    def _listening(self, node: Node, env: dict[str, str]) -> Server:
         """Return the server once it listens, on another port if somebody else took the first."""
         for left in reversed(range(PORTS)):
             with self._interrupts.allowed(False):
-                self._server = server = Server(self._job, self._node, free_port(self._node))
+                self._server = server = Server(self._job, node, free_port(node), env)
             try:
                 server.until_listening()
                 return server
             except ServerEnded:
-                if not left or not accepts(self._node, server.port):
+                if not left or not accepts(node, server.port):
                     raise
                 say(f"Port {server.port} was taken by somebody else; trying another one.")
                 server.stop()
@@ -388,11 +389,10 @@ def main() -> int:
     """Run the lab of this file's directory; return the exit code."""
     try:
         job = read_job(Path(__file__).resolve().parent)
-        check_python()
-        enable_extension(job.directory)
-        return Launcher(job, this_node()).run()
+        prepare.enable_extension(job.directory)
+        return Launcher(job).run()
     except Failed as error:
-        say(str(error))
+        say(f"failed: {error}")
         return 1
 
 

@@ -10,16 +10,17 @@ import asyncio
 import os
 import socket
 import ssl
-import sys
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import httpx
 import pytest
 from pydantic import SecretStr
 
 from jupyter_jsc import names, wire
+from jupyter_jsc.config.model import Configuration
 from jupyter_jsc.config.stacks import ServiceOption
 from jupyter_jsc.config.systems import System
 from jupyter_jsc.demo.unicore import Site, create_site
@@ -28,12 +29,14 @@ from tests.demo.unicore.conftest import serve, settings
 
 ALICE, BOB, NORA = SecretStr("tok-alice"), SecretStr("tok-bob"), SecretStr("tok-nora")
 
+SETUP_ONLY = str(Path(__file__).with_name("setup_only"))
+"""Stands for the interpreter of the launcher; a real server's nodes must see this file, too."""
+
 OPTIONS = {
     "fails": ServiceOption(label="Fails", setup=["echo 'no module named jupyter' >&2", "exit 3"]),
     "ends": ServiceOption(label="Ends", setup=["exit 0"]),
     "killed": ServiceOption(label="Killed", setup=["kill -9 0"]),
     "shows": ServiceOption(label="Shows", setup=["env; cat lab.json; ls -l; sleep 600"]),
-    "lab": ServiceOption(label="Lab", python=sys.executable),
 }
 
 
@@ -57,6 +60,7 @@ def system(url: str, *, notifications: bool = False, ca_file: str = "", queue: s
             "jump_hosts": {"dl01": {"host": "127.30.0.1", "host_key": "ssh-ed25519 AAAA"}},
             "lab_hosts": ["dc*", "dl*"],
             "account_keys": {"demo": ["batch", "login"]},
+            "launcher_python": SETUP_ONLY,
             "partitions": {
                 "batch": {"queue": queue, "resources": {"nodes": nodes, "runtime": runtime}},
                 "nowhere": {"queue": "nosuchqueue", "resources": {"nodes": nodes, "runtime": runtime}},
@@ -65,6 +69,25 @@ def system(url: str, *, notifications: bool = False, ca_file: str = "", queue: s
             },
         }
     )
+
+
+def configuration(place: System, **more: object) -> Configuration:
+    """A portal with this one system and the options above, and *more*."""
+    service = {"url": "http://127.0.0.1:9"}
+    usual: dict[str, object] = {
+        "hub": "demo",
+        "identity_providers": {"demo": {"label": "Demo"}},
+        "managers": {"unicoremgr": service},
+        "tunnelmgr": service,
+        "systems": {"demo": place},
+        "options": OPTIONS,
+    }
+    return Configuration.model_validate(usual | more)
+
+
+def driver_of(place: System, **options: Any) -> UnicoreSite:
+    """The driver of this system."""
+    return UnicoreSite("demo", place, configuration(place), "http://127.0.0.1:9", **options)
 
 
 @pytest.fixture
@@ -85,7 +108,7 @@ async def no_pause(_seconds: float) -> None:
 @pytest.fixture
 async def driver(site: Site) -> AsyncIterator[UnicoreSite]:
     """The driver of the demo's endpoint."""
-    async with UnicoreSite("demo", system(site.settings.core), OPTIONS, "http://127.0.0.1:9", pause=no_pause) as driver:
+    async with driver_of(system(site.settings.core), pause=no_pause) as driver:
         yield driver
 
 
@@ -117,7 +140,7 @@ async def place(request: pytest.FixtureRequest, driver: UnicoreSite) -> AsyncIte
     token = os.environ.get("UNICORE_TOKEN") or await token_by_password(url, ca_file)
     account, project = os.environ.get("UNICORE_ACCOUNT"), os.environ.get("UNICORE_PROJECT")
     made = system(url, ca_file=ca_file, queue=os.environ.get("UNICORE_QUEUE", "batch"))
-    async with UnicoreSite("demo", made, OPTIONS, "http://127.0.0.1:9") as real:
+    async with driver_of(made) as real:
         yield Place(real, SecretStr(token), account, project)
 
 

@@ -18,7 +18,7 @@ from jupyter_jsc.demo.unicore import Site
 from jupyter_jsc.errors import CredentialRefused, SiteRefused, SiteUnavailable
 from jupyter_jsc.sites.unicore import UnicoreSite, transport
 from jupyter_jsc.wire import State
-from tests.sites.unicore.conftest import ALICE, BOB, NORA, OPTIONS, no_pause, reference, start_lab, system, until
+from tests.sites.unicore.conftest import ALICE, BOB, NORA, driver_of, no_pause, reference, start_lab, system, until
 
 WAITING = (State.QUEUED, State.STARTING, State.RUNNING)
 
@@ -280,6 +280,6 @@ async def test_no_answer_whatever_means_the_end(body: bytes, status: int) -> Non
     server = await asyncio.start_server(answer, "127.0.0.1", 0)
     port = server.sockets[0].getsockname()[1]
     url = f"http://127.0.0.1:{port}/X/rest/core"
-    async with server, UnicoreSite("demo", system(url), OPTIONS, "http://127.0.0.1:9", pause=no_pause) as driver:
+    async with server, driver_of(system(url), pause=no_pause) as driver:
         lab = reference(start_lab(), wire.StartAnswer(handle=wire.Handle(url=f"{url}/jobs/abc123")))
         assert (await driver.poll([lab]))[lab.start_id].state is State.UNKNOWN

@@ -17,9 +17,9 @@ from typing import Any, Self
 import structlog
 from pydantic import SecretStr
 
-from jupyter_jsc.config.stacks import ServiceOption
+from jupyter_jsc.config.model import Configuration
 from jupyter_jsc.config.systems import System
-from jupyter_jsc.errors import CredentialRefused, InvalidRequest, JSCError, NotFound, SiteRefused, SiteUnavailable
+from jupyter_jsc.errors import CredentialRefused, JSCError, NotFound, SiteRefused, SiteUnavailable
 from jupyter_jsc.sites.unicore import job, read
 from jupyter_jsc.sites.unicore.transport import Caller, Connection, Refused
 from jupyter_jsc.wire import Handle, LabRef, LabState, StartAnswer, StartLab, State, SystemHealth
@@ -45,14 +45,17 @@ class UnicoreSite:
         self,
         name: str,
         system: System,
-        options: Mapping[str, ServiceOption],
+        configuration: Configuration,
         public_url: str,
         *,
         pause: Pause = asyncio.sleep,
     ) -> None:
+        if system.unicore is None:
+            raise ValueError(f"system {name} is not reached through UNICORE")
         self.name = name
         self._system = system
-        self._options = options
+        self._unicore = system.unicore
+        self._configuration = configuration
         self._notification_base = f"{public_url.rstrip('/')}/v1/notifications/{name}"
         self._pause = pause
         self._connection = Connection(system.label, str(system.unicore.url), system.unicore.ca_file)
@@ -70,17 +73,15 @@ class UnicoreSite:
     async def start(self, lab: StartLab, credential: SecretStr) -> StartAnswer:
         """Return the handle of the lab's job, submitted with a token of the site so that none of the user's is stored.
 
-        Raises :class:`CredentialRefused`, :class:`SiteRefused` and :class:`SiteUnavailable`; after the last, the
-        same request again finds the job if there is one.
+        Raises :class:`InvalidRequest`, :class:`CredentialRefused`, :class:`SiteRefused` and :class:`SiteUnavailable`;
+        after the last, the same request again finds the job if there is one.
         """
-        option = self._options.get(lab.options.option)
-        if option is None or lab.options.partition not in self._system.partitions:
-            raise InvalidRequest("option or partition: not known here.", field="options")
+        description = self._describe(lab)
         try:
             token, expires = await self._exchange(credential)
             caller = self._connection.as_user(token, lab.options.account, lab.options.project)
             url = await self._find(caller, lab.lab_id, lab.start_id)
-            url = url or await self._submit(caller, lab, option)
+            url = url or await self._submit(caller, lab, description)
         except Refused as error:
             raise await self._explain(credential, lab) from error
         return StartAnswer(handle=Handle(url=url), site_token=token, site_token_expires=expires)
@@ -158,13 +159,13 @@ class UnicoreSite:
             return SecretStr(text), _expiry(text) or datetime.now(UTC) + timedelta(seconds=lifetime_s)
         raise SiteRefused(f"{self._system.label} issues no tokens; its certificate may have ended.")
 
-    async def _submit(self, caller: Caller, lab: StartLab, option: ServiceOption) -> str:
-        url = ""
-        if self._system.unicore.notifications:
-            url = f"{self._notification_base}/{lab.hub}/{lab.lab_id}/{lab.start_id}"
-        description = job.description(lab, self._system, option, url)
+    def _describe(self, lab: StartLab) -> dict[str, Any]:
+        url = f"{self._notification_base}/{lab.hub}/{lab.lab_id}/{lab.start_id}" if self._unicore.notifications else ""
+        return job.description(lab, self._system, self._configuration, url)
+
+    async def _submit(self, caller: Caller, lab: StartLab, description: Mapping[str, Any]) -> str:
         try:
-            answer = await caller.post("/jobs", description)
+            answer = await caller.post("/jobs", dict(description))
         except SiteUnavailable:
             # The job may be there although its answer is lost.
             if found := await self._find(caller, lab.lab_id, lab.start_id):
@@ -203,7 +204,8 @@ class UnicoreSite:
         details = await self._details(caller, url, properties)
         found = read.state(properties, details, "")
         if found.state is State.ENDED:
-            return read.state(properties, details, await self._tail_or_nothing(caller, url))
+            found = read.state(properties, details, await self._tail_or_nothing(caller, url))
+            return read.in_plainer_words(found, properties, self._unicore.messages)
         return found
 
     async def _gone(self, caller: Caller, lab: LabRef) -> LabState:

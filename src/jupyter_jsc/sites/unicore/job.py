@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """A lab → a UNICORE job description (UNICORE REST manual, "job description format"). Pure functions.
 
-Everything comes as inline imports, which UNICORE drops from what it stores: the launcher, the lab's environment,
-and its secrets in a file that only the account can read. Nothing of the user's choice becomes shell text.
+Everything comes as inline imports, which UNICORE drops from what it stores: the launcher, what it is to do
+(:mod:`.steps`), and the lab's secrets in a file that only the account can read. What users choose selects parts of the
+configuration; nothing of it becomes shell text.
 """
 
 import json
@@ -11,15 +12,21 @@ import shlex
 from importlib import resources
 from typing import Any
 
-from jupyter_jsc.config.stacks import ServiceOption
+from jupyter_jsc.config.model import Configuration
 from jupyter_jsc.config.systems import Partition, PartitionKind, System
-from jupyter_jsc.wire import StartLab
+from jupyter_jsc.errors import InvalidRequest
+from jupyter_jsc.sites.unicore import steps
+from jupyter_jsc.sites.unicore.steps import Chosen, known
+from jupyter_jsc.wire import Options, StartLab
 
 _PRIVATE = "rw-------"
 _KNOWN = {"nodes": ("Nodes", 1), "runtime": ("Runtime", 60), "gpus": ("GPUS", 1)}
-"""Our key → UNICORE's name, and by what the value is multiplied. GPUsPerNode and MemoryPerNode ask Slurm for
-nonsense in current servers, so GPUs go through the site's own resource."""
+"""Our key → UNICORE's name, and by what the value is multiplied."""
+_MEMORY = frozenset({"MemoryPerNode", "Memory"})
+_MOST_MEMORY = 2**30
+"""In bytes; what is above is lost or changed in the server's arithmetic (UNICORE/X 10.2 to 11.1)."""
 _NOT_IN_TAGS = re.compile(r"[^A-Za-z0-9:.-]")
+_SHIPPED = ("launcher.py", "prepare.py", "jsc_lab.py")
 
 
 def tags(lab: StartLab) -> list[str]:
@@ -28,32 +35,71 @@ def tags(lab: StartLab) -> list[str]:
     return ["jupyter-jsc", f"hub:{hub}", lab.lab_id, lab.start_id]
 
 
-def description(lab: StartLab, system: System, option: ServiceOption, notification_url: str) -> dict[str, Any]:
-    """Return the job description of *lab*; an empty *notification_url* registers for none."""
-    partition = system.partitions[str(lab.options.partition)]
+def description(lab: StartLab, system: System, configuration: Configuration, notification_url: str) -> dict[str, Any]:
+    """Return the job description of *lab*; an empty *notification_url* registers for none.
+
+    Raises :class:`~jupyter_jsc.errors.InvalidRequest` for a choice that is not in the configuration.
+    """
+    chosen = steps.chosen(lab.options, system, configuration)
     return {
         "Name": "jupyterlab",
         "Executable": "/bin/bash",
         "Arguments": ["start.sh"],
         "Umask": "077",
         "Tags": tags(lab),
-        "Imports": _imports(lab, partition, option),
-        **_place(lab, partition),
+        "Imports": _imports(lab, system, chosen),
+        **_place(lab.options, chosen, configuration),
         **({"NotificationSettings": _notifications(notification_url)} if notification_url else {}),
     }
 
 
-def _place(lab: StartLab, partition: Partition) -> dict[str, Any]:
+def _place(options: Options, chosen: Chosen, configuration: Configuration) -> dict[str, Any]:
+    """Return where the job runs; on a login node there is nothing to reserve or to ask for."""
+    partition = chosen.partition
     if partition.kind is PartitionKind.INTERACTIVE:
+        if options.reservation is not None:
+            raise InvalidRequest("reservation: not possible in this partition.", field="options.reservation")
         where = {"Login node": partition.login_node} if partition.login_node else {}
         return {"Job type": "ON_LOGIN_NODE", **where}
-    wanted: dict[str, Any] = {"Queue": partition.queue or lab.options.partition}
-    if lab.options.project:
-        wanted["Project"] = lab.options.project
-    for key, value in lab.options.resources.items():
-        name, factor = _KNOWN.get(key, (key, 1))
-        wanted[partition.resources[key].unicore or name] = str(value * factor)
+    wanted: dict[str, str] = {"Queue": partition.queue or str(options.partition)}
+    if options.project:
+        wanted["Project"] = options.project
+    if options.reservation is not None:
+        here = {key: one for key, one in configuration.reservations.items() if one.system == options.system}
+        known("reservation", options.reservation, here)
+        wanted["Reservation"] = options.reservation
+    wanted |= _numbers(options, partition)
+    for template in chosen.templates:
+        wanted |= template.resources
+    _check_sane(wanted)
     return {"Job type": "BATCH", "Resources": wanted}
+
+
+def _check_sane(wanted: dict[str, str]) -> None:
+    """Raise :class:`InvalidRequest` for what a server would pass on as something else.
+
+    It writes the memory where the number of GPUs belongs, and counts memory in 32 bits. A template's memory may have a
+    unit, and then is more than fits or could be in bytes.
+    """
+    memory = sorted(_MEMORY & set(wanted))
+    large = [name for name in memory if not wanted[name].isdecimal() or int(wanted[name]) > _MOST_MEMORY]
+    if large or (memory and "GPUsPerNode" in wanted):
+        why = " above 1 GiB" if large else " together with GPUsPerNode"
+        raise InvalidRequest(
+            f"resources: {', '.join(memory)}{why} is not possible at this system. Ask the portal's support.",
+            field="resources",
+        )
+
+
+def _numbers(options: Options, partition: Partition) -> dict[str, str]:
+    """Return the values for the batch system; those that only the lab's environment carries stay out."""
+    numbers = {}
+    for key, value in options.resources.items():
+        resource = partition.resources[key]
+        name, factor = ("", 1) if resource.environment else _KNOWN.get(key, ("", 1))
+        if name := resource.unicore or name:
+            numbers[name] = str(value * factor)
+    return numbers
 
 
 def _notifications(url: str) -> dict[str, Any]:
@@ -64,21 +110,24 @@ def _notifications(url: str) -> dict[str, Any]:
     }
 
 
-def _imports(lab: StartLab, partition: Partition, option: ServiceOption) -> list[dict[str, str]]:
-    runtime = lab.options.resources.get("runtime") if partition.kind is PartitionKind.BATCH else None
+def _imports(lab: StartLab, system: System, chosen: Chosen) -> list[dict[str, str]]:
+    runtime = lab.options.resources.get("runtime") if chosen.partition.kind is PartitionKind.BATCH else None
     about = {
         "lab_id": lab.lab_id,
         "start_id": lab.start_id,
         "events_url": lab.events_url,
         "started_url": lab.started_url,
         "env": lab.env,
+        "environment": chosen.environment,
         "runtime_s": runtime * 60 if runtime else None,
+        "python": chosen.option.python,
+        "kernels": _project_folder(system, lab.options.project),
+        "steps": chosen.steps,
     }
     secret = {name: value.get_secret_value() for name, value in lab.secrets.items()}
     files = {
-        "start.sh": start_script(option),
-        "launcher.py": _shipped("launcher.py"),
-        "jsc_lab.py": _shipped("jsc_lab.py"),
+        "start.sh": start_script(system),
+        **{name: _shipped(name) for name in _SHIPPED},
         "lab.json": json.dumps(about),
         "secrets.json": json.dumps(secret),
     }
@@ -87,9 +136,16 @@ def _imports(lab: StartLab, partition: Partition, option: ServiceOption) -> list
     ]
 
 
-def start_script(option: ServiceOption) -> str:
-    """Return ``start.sh``: the operators' lines, then the launcher in the option's interpreter."""
-    return "\n".join(["#!/bin/bash", *option.setup, f"exec {shlex.quote(option.python)} launcher.py", ""])
+def _project_folder(system: System, project: str | None) -> str:
+    """Return the project's folder; a project is a :data:`~jupyter_jsc.wire.Key`, so it never leads elsewhere."""
+    if "{project}" in system.project_folder and not project:
+        return ""
+    return system.project_folder.replace("{project}", project or "")
+
+
+def start_script(system: System) -> str:
+    """Return ``start.sh``: the launcher in the system's bare interpreter."""
+    return f"#!/bin/bash\nexec {shlex.quote(system.launcher_python)} launcher.py\n"
 
 
 def _shipped(name: str) -> str:

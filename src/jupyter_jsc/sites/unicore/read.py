@@ -2,10 +2,11 @@
 """What UNICORE and Slurm say → states, causes and sentences. Pure functions; what is not understood is ``unknown``."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
+from jupyter_jsc.config.systems import SiteMessage
 from jupyter_jsc.wire import LabState, State
 
 FIELDS = "status,statusMessage,exitCode,batchSystemID,queue,jobType,tags"
@@ -41,6 +42,8 @@ _IN_STDERR = (
         "Your home or project directory is full. Free some space and start again.",
     ),
     (re.compile(r"No space left on device"), "quota", "There is no space left on the system's disk."),
+    # The launcher's own last words.
+    (re.compile(r"^jupyter-jsc: failed: ([^\x00-\x1f\x7f-\x9f]{1,500})$", re.MULTILINE), "launcher", "{0}"),
 )
 _IN_MESSAGE = (
     (
@@ -125,8 +128,8 @@ def _cause(job: Mapping[str, Any], slurm: str, stderr: str) -> tuple[str, str]:
     if slurm in _ENDED_IN_SLURM and slurm not in {"COMPLETED", "FAILED"}:
         return _ENDED_IN_SLURM[slurm]
     for pattern, code, text in _IN_STDERR:
-        if pattern.search(stderr):
-            return code, text
+        if found := pattern.search(stderr):
+            return code, text.format(*found.groups())
     if job.get("status") == "SUCCESSFUL":
         if job.get("exitCode") is None:
             return "wrapper", "The job's start script could not run to its end."
@@ -136,6 +139,13 @@ def _cause(job: Mapping[str, Any], slurm: str, stderr: str) -> tuple[str, str]:
         if found := pattern.search(message):
             return code, text.format(*(group.strip() for group in found.groups()))
     return _ENDED_IN_SLURM.get(slurm, ("failed", "The lab's job has failed."))
+
+
+def in_plainer_words(state: LabState, job: Mapping[str, Any], messages: Sequence[SiteMessage]) -> LabState:
+    """Return *state* with the operators' text for what the site says of the job, if they have one; the first counts."""
+    said = str(job.get("statusMessage") or "")
+    text = next((str(message.text) for message in messages if message.contains in said), state.text)
+    return state.model_copy(update={"text": text})
 
 
 def nodes(listed: object) -> list[str] | None:
