@@ -1,17 +1,27 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """Job descriptions as the server reads them, and its words for what is wrong."""
 
+from pathlib import Path
 from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from jupyter_jsc.demo.unicore import DemoPartition, Node, description
+from jupyter_jsc.demo.unicore import DemoPartition, Node, SiteSettings, description
 from jupyter_jsc.demo.unicore.description import Allocation, Import, Notification, Rejected
 
 PARTITIONS = (DemoPartition("batch", nodes=2, runtime_s=3600), DemoPartition("gpu", nodes=1, gpus=4, runtime_s=600))
 NODES = (Node("l1", "127.0.0.1"), Node("l2", "127.0.0.2"))
+SITE = SiteSettings(
+    name="SITE",
+    base_url="http://127.0.0.1:1/SITE",
+    scratch=Path("/nowhere"),
+    nodes=NODES,
+    login_nodes=NODES,
+    partitions=PARTITIONS,
+    reservations=frozenset({"course"}),
+)
 JSON = "Processing failed: org.json.JSONException: "
 XNJS = "Processing failed: eu.unicore.xnjs.ems.ExecutionException: "
 
@@ -97,7 +107,7 @@ def test_login_node(pattern: str, name: str | None) -> None:
 )
 def test_allocation(text: dict[str, Any], expected: Allocation) -> None:
     """Values are numbers or texts with units; the first partition is the default."""
-    assert expected == description.allocation(text, PARTITIONS, ("p1",), None)
+    assert expected == description.allocation(text, SITE, ("p1",), None)
 
 
 @pytest.mark.parametrize(
@@ -118,15 +128,16 @@ def test_allocation(text: dict[str, Any], expected: Allocation) -> None:
 def test_allocation_rejected(resources: dict[str, Any], message: str) -> None:
     """What is out of range or unknown is said as the server says it."""
     with pytest.raises(Rejected) as caught:
-        description.allocation({"Resources": resources}, PARTITIONS, (), None)
+        description.allocation({"Resources": resources}, SITE, (), None)
     assert message == str(caught.value)
 
 
 def test_batch_system_refuses() -> None:
-    """A foreign project or a reservation is for sbatch to refuse; the caller's group is the default project."""
-    assert "Invalid account" in description.allocation({"Project": "x"}, PARTITIONS, ("p1",), None).refused
-    assert description.allocation({}, PARTITIONS, ("p1",), "p1").project == "p1"
-    assert description.allocation({"Resources": {"Reservation": "r"}}, PARTITIONS, (), None).refused
+    """A foreign project or an unknown reservation is for sbatch to refuse; the caller's group is the default project."""
+    assert "Invalid account" in description.allocation({"Project": "x"}, SITE, ("p1",), None).refused
+    assert description.allocation({}, SITE, ("p1",), "p1").project == "p1"
+    assert description.allocation({"Resources": {"Reservation": "r"}}, SITE, (), None).refused
+    assert not description.allocation({"Resources": {"Reservation": "course"}}, SITE, (), None).refused
 
 
 @pytest.mark.parametrize(

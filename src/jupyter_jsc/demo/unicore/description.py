@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from jupyter_jsc.demo.unicore.settings import DemoPartition, Node
+from jupyter_jsc.demo.unicore.settings import DemoPartition, Node, SiteSettings
 
 ALL_STATES = ("STAGINGIN", "READY", "QUEUED", "RUNNING", "STAGINGOUT", "SUCCESSFUL", "FAILED")
 _DEFAULT_STATES = ("RUNNING", "SUCCESSFUL", "FAILED")
@@ -146,9 +146,9 @@ def login_node(plan: Plan, nodes: Sequence[Node]) -> Node:
 
 
 def allocation(
-    description: Mapping[str, Any], partitions: Sequence[DemoPartition], projects: Sequence[str], group: str | None
+    description: Mapping[str, Any], site: SiteSettings, projects: Sequence[str], group: str | None
 ) -> Allocation:
-    """Return the checked resources of a batch job; *group* is the project if the description names none.
+    """Return the checked resources of a batch job at *site*; *group* is the project if the description names none.
 
     :raises Rejected: as the server does; what only the batch system refuses comes back in ``refused``.
     """
@@ -156,7 +156,7 @@ def allocation(
     if description.get("Project"):
         asked["Project"] = description["Project"]
     queue = asked.pop("Queue", None)
-    found = [partition for partition in partitions if queue in {None, partition.name}]
+    found = [partition for partition in site.partitions if queue in {None, partition.name}]
     if not found:
         raise Rejected.because(f"Resource request <Queue = {queue}> is out of range. (Invalid resource request)")
     partition = found[0]
@@ -168,7 +168,7 @@ def allocation(
         numbers.get("GPUS", 0),
         numbers.get("Runtime", min(_RUNTIME_DEFAULT_S, partition.runtime_s)),
         project,
-        _refusal(asked, project, projects),
+        _refusal(asked, site, project, projects),
     )
 
 
@@ -193,8 +193,8 @@ def _stored(spec: Any) -> Any:
     return spec
 
 
-def _refusal(asked: Mapping[str, Any], project: str, projects: Sequence[str]) -> str:
-    if "Reservation" in asked:
+def _refusal(asked: Mapping[str, Any], site: SiteSettings, project: str, projects: Sequence[str]) -> str:
+    if "Reservation" in asked and asked["Reservation"] not in site.reservations:
         return "Requested reservation is invalid"
     if "NodeConstraints" in asked:
         return "Invalid feature specification"

@@ -228,7 +228,7 @@ class Engine:
         job.plan = description.parse(job.description)
         job.name, job.kind = job.plan.name, "BATCH" if job.plan.batch else "ON_LOGIN_NODE"
         if job.plan.batch:
-            job.wanted = description.allocation(job.description, self._settings.partitions, job.projects, job.group)
+            job.wanted = description.allocation(job.description, self._settings, job.projects, job.group)
             job.queue = job.wanted.partition
         else:
             job.node = description.login_node(job.plan, self._settings.login_nodes)
@@ -328,6 +328,7 @@ class Engine:
         job.note(f"Command is: {text}")
         name = await asyncio.to_thread(_write, home, job.directory, text, head)
         environment = {
+            **self._settings.environment,
             "PATH": self._settings.path,
             "HOME": str(home),
             "USER": job.account,

@@ -2,7 +2,7 @@
 """What one demo site has: nodes, partitions, delays. Made by the demo's composition and by tests; frozen."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
 from urllib.parse import urlsplit
@@ -102,6 +102,10 @@ class SiteSettings:
     """Longest life of a token that the site issues: the validity of its certificate."""
     path: str = "/usr/local/bin:/usr/bin:/bin"
     """``PATH`` of the jobs."""
+    environment: Mapping[str, str] = field(default_factory=dict)
+    """More of the jobs' environment, as a site's own profile sets it."""
+    reservations: frozenset[str] = frozenset()
+    """Names of the reservations that the batch system accepts."""
 
     @property
     def core(self) -> str:
