@@ -52,6 +52,9 @@ PEOPLE: tuple[Person, ...] = (
             "alice1,jureca,hai,alice@example.org",
             "alice1,jureca,train,alice@example.org",
             "alice1,jureca_gpu,hai,alice@example.org",
+            "alice1,jupiter,hai,alice@example.org",
+            "alice1,jusuf,hai,alice@example.org",
+            "alice1,deep,train,alice@example.org",
         ),
         entitlements=(
             "urn:geant:example.org:group:vo:demo#login.example.org",
@@ -66,6 +69,39 @@ PEOPLE: tuple[Person, ...] = (
         email="nora@example.org",
         idp="aai",
         entitlements=("urn:geant:example.org:group:helmholtz-member#login.example.org",),
+    ),
+    Person(
+        name="gus",
+        password="gus-demo",  # noqa: S106
+        full_name="Gus Guest",
+        email="gus@example.net",
+        idp="aai",
+        entitlements=("urn:geant:example.org:group:guest#login.example.org",),
+    ),
+    Person(
+        name="carla",
+        password="carla-demo",  # noqa: S106
+        full_name="Carla Curious",
+        email="carla@example.org",
+        idp="aai",
+        accounts=(
+            "train07,jusuf,training2620,carla@example.org",
+            "train07,juwels,training2620,carla@example.org",
+        ),
+        entitlements=("urn:geant:example.org:group:courses:hpc-python#login.example.org",),
+    ),
+    Person(
+        name="ines",
+        password="ines-demo",  # noqa: S106
+        full_name="Ines Institute",
+        email="ines@example.org",
+        idp="jsc",
+        accounts=(
+            "ines1,juwels,jibg31,ines@example.org",
+            "ines1,jureca,jibg31,ines@example.org",
+            "ines1,jureca_gpu,jibg31,ines@example.org",
+        ),
+        entitlements=("urn:geant:example.org:group:fzj:ibg#login.example.org",),
     ),
     Person(
         name="oscar",
