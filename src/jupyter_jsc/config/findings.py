@@ -6,9 +6,10 @@ findings about paths; only :func:`mistakes` knows how places and values are show
 """
 
 import difflib
+import itertools
 import json
 import re
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,6 +17,7 @@ from jupyter_jsc.config.document import Branch, Path, Place
 from jupyter_jsc.config.mistakes import Mistake
 
 MOST_MISTAKES = 500
+MOST_COMPARED = 300
 LONGEST_VALUE = 60
 SECRET = re.compile(r"passw|secret|token|credential|private|api_?key|identity_file", re.IGNORECASE)
 USER_OF_URL = re.compile(r"//[^/@\s]*@")
@@ -29,6 +31,9 @@ class Finding:
     message: str
     allowed: str = ""
     suggestion: str = ""
+    among: Collection[str] = ()
+    """Names one of which may have been meant by ``word``; compared only for mistakes that are shown."""
+    word: str = ""
     at_key: bool = False
     """Whether the key itself is wrong and not what stands under it."""
     place: Place | None = None
@@ -48,12 +53,14 @@ def mistakes(found: Iterable[Finding], tree: Branch, *, root: str) -> list[Mista
         first.setdefault(_identity(finding, tree), finding)
     known = sorted(_mistake(finding, tree, root) for finding in list(first.values())[:MOST_MISTAKES])
     if (more := len(first) - MOST_MISTAKES) > 0:
-        known.append(Mistake(known[-1].file, 0, "", f"There are {more} more mistakes; mend these first."))
+        known.append(Mistake(known[-1].file, known[-1].line, "", f"There are {more} more mistakes; mend these first."))
     return known
 
 
-def closest(word: str, words: Iterable[str]) -> str:
-    """Return the one of *words* that was probably meant, or an empty text."""
+def closest(word: str, words: Collection[str]) -> str:
+    """Return the one of *words* that was probably meant, or an empty text; of very many, none."""
+    if len(words) > MOST_COMPARED:
+        return ""
     by_lower = {known.lower(): known for known in words}
     near = difflib.get_close_matches(word[:100].lower(), by_lower, 1)
     return by_lower[near[0]] if near else ""
@@ -71,10 +78,10 @@ def shown(value: Any) -> str:
     return text if len(text) <= LONGEST_VALUE else text[: LONGEST_VALUE - 1] + "…"
 
 
-def listed(names: Iterable[str], most: int = 30) -> str:
+def listed(names: Collection[str], most: int = 30) -> str:
     """Return *names* as one text, cut after *most*."""
-    every = list(names)
-    return ", ".join(map(shown, every[:most])) + (f" and {len(every) - most} more" if len(every) > most else "")
+    more = f" and {len(names) - most} more" if len(names) > most else ""
+    return ", ".join(map(shown, itertools.islice(names, most))) + more
 
 
 def written(path: Path) -> str:
@@ -139,7 +146,7 @@ def _mistake(finding: Finding, tree: Branch, root: str) -> Mistake:
         finding.message,
         value,
         finding.allowed,
-        finding.suggestion,
+        finding.suggestion or closest(finding.word, finding.among),
     )
 
 

@@ -11,7 +11,7 @@ from typing import Any
 from pydantic import BaseModel
 
 from jupyter_jsc.config.document import Path
-from jupyter_jsc.config.findings import Finding, closest, listed, shown
+from jupyter_jsc.config.findings import Finding, listed, shown
 from jupyter_jsc.config.shapes import Shape, shape_of
 
 
@@ -25,7 +25,7 @@ class _Walk:
 
     def __init__(self, root: dict[str, Any]) -> None:
         self._root = root
-        self._known: dict[str, list[str] | None] = {}
+        self._known: dict[str, dict[str, None] | None] = {}
 
     def into(self, value: Any, shape: Shape | None, path: Path, section: dict[str, Any]) -> Iterator[Finding]:
         """Yield what is broken at and below *path*; *section* is what holds the field, for ``./`` and ``{field}``."""
@@ -51,9 +51,9 @@ class _Walk:
             message = f"`{shown(value)}` is none of {_what(shape.target, section)}."
             allowed = listed(names) or "nothing, as there are none"
             misses = (value,) if names else (value, shape.target.split("/")[-1])
-            yield Finding(path, message, allowed, closest(value, names), at_key=at_key, misses=misses)
+            yield Finding(path, message, allowed, among=names, word=value, at_key=at_key, misses=misses)
 
-    def _names(self, target: str, section: dict[str, Any]) -> list[str] | None:
+    def _names(self, target: str, section: dict[str, Any]) -> dict[str, None] | None:
         """Return the keys that *target* leads to; None if it cannot be followed, which is a mistake of its own."""
         if target.startswith("./"):
             return _keys([section], target[2:].split("/"), section)
@@ -64,7 +64,7 @@ class _Walk:
         return self._known[target]
 
 
-def _keys(nodes: list[Any], parts: list[str], section: dict[str, Any]) -> list[str] | None:
+def _keys(nodes: list[Any], parts: list[str], section: dict[str, Any]) -> dict[str, None] | None:
     for part in parts:
         if part == "*":
             nodes = [inner for node in nodes if isinstance(node, dict) for inner in node.values()]
@@ -79,7 +79,7 @@ def _keys(nodes: list[Any], parts: list[str], section: dict[str, Any]) -> list[s
         nodes = found
     if any(node is not None and not isinstance(node, dict) for node in nodes):
         return None
-    return list(dict.fromkeys(key for node in nodes if node is not None for key in node))
+    return dict.fromkeys(key for node in nodes if node is not None for key in node)
 
 
 def _what(target: str, section: dict[str, Any]) -> str:

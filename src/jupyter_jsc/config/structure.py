@@ -14,7 +14,7 @@ from pydantic_core import ErrorDetails
 
 from jupyter_jsc.config import shapes
 from jupyter_jsc.config.document import Path
-from jupyter_jsc.config.findings import Finding, closest, inside, is_secret, shown, value_at
+from jupyter_jsc.config.findings import Finding, inside, is_secret, shown, value_at
 from jupyter_jsc.config.shapes import Shape
 
 Model = TypeVar("Model", bound=BaseModel)
@@ -133,15 +133,18 @@ def _key(model: type[BaseModel], path: Path) -> Shape | None:
 def _unknown_key(model: type[BaseModel], tree: dict[str, Any], path: Path) -> Finding:
     around, there = shapes.shape_at(model, path[:-1]), value_at(tree, path[:-1])
     names = list(around.fields) if around else []
-    meant = closest(str(path[-1]), [name for name in names if name not in there])
-    return Finding(path, f"There is no key `{shown(path[-1])}` here.", ", ".join(names), meant, at_key=True)
+    free = [name for name in names if name not in there]
+    message = f"There is no key `{shown(path[-1])}` here."
+    return Finding(path, message, ", ".join(names), among=free, word=str(path[-1]), at_key=True)
 
 
 def _misfit(value: Any, path: Path, kind: str, shape: Shape) -> Finding:
     if value is None:
         return Finding(path, "There is no value.", shape.allowed)
-    meant = closest(value, shape.values) if isinstance(value, str) else ""
-    return Finding(path, f"{_subject(value, path)} {_fault(value, kind)}.", shape.allowed, meant)
+    word = value if isinstance(value, str) else ""
+    return Finding(
+        path, f"{_subject(value, path)} {_fault(value, kind)}.", shape.allowed, among=shape.values, word=word
+    )
 
 
 def _subject(value: Any, path: Path) -> str:
