@@ -60,7 +60,7 @@ async def test_the_same_start_is_one_job(place: Place) -> None:
 
 
 async def test_two_starts_are_two_jobs(place: Place) -> None:
-    """Trap 16: the server's search is loose, the job's own tags decide; stopping one leaves the other."""
+    """Trap 8: the server's search is loose, the job's own tags decide; stopping one leaves the other."""
     async with started(place) as (mine, ours), started(place) as (other, theirs):
         assert ours.handle != theirs.handle
         await place.driver.stop(reference(mine, theirs, place.token))
