@@ -177,9 +177,10 @@ async def token_by_password(url: str, ca_file: str) -> str:
     """Return a token of the server's own for ``UNICORE_USER``: the driver, like the portal, knows bearers only."""
     auth = (os.environ["UNICORE_USER"], os.environ.get("UNICORE_PASSWORD", ""))
     verify = ssl.create_default_context(cafile=ca_file) if ca_file else True
-    async with httpx.AsyncClient(auth=auth, verify=verify, timeout=20) as http:
+    accept = {"Accept": "text/plain"}
+    async with httpx.AsyncClient(auth=auth, verify=verify, timeout=20, headers=accept) as http:
         answer = await http.get(f"{url}/token", params={"lifetime": 3600, "renewable": "true"})
-        return answer.raise_for_status().text
+        return answer.raise_for_status().text.strip()
 
 
 def start_lab(chosen: str = "waits", *, start_id: str = "", **options: object) -> wire.StartLab:
@@ -220,7 +221,7 @@ def reference(lab: wire.StartLab, answer: wire.StartAnswer | None, credential: S
 
 async def until(driver: UnicoreSite, lab: wire.LabRef, *states: wire.State) -> wire.LabState:
     """The lab's state once it is one of *states*."""
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(120):
         while True:
             state = (await driver.poll([lab]))[lab.start_id]
             if state.state in states:

@@ -20,6 +20,7 @@ from jupyter_jsc import wire
 from jupyter_jsc.demo.unicore import Site
 from jupyter_jsc.errors import CredentialRefused, JSCError, SiteRefused, SiteUnavailable
 from jupyter_jsc.sites.unicore import UnicoreSite, transport
+from jupyter_jsc.sites.unicore import driver as unicore_driver
 from jupyter_jsc.wire import State
 from tests.sites.unicore.conftest import ALICE, BOB, NORA, OPTIONS, no_pause, reference, start_lab, system, until
 
@@ -182,12 +183,18 @@ async def test_a_site_in_trouble_takes_no_job(
 async def test_a_site_that_does_not_answer_in_time(
     driver: UnicoreSite, site: Site, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A call has an end, however slow the site is."""
+    """A call has an end, however slow the site is: no job is made, and a lab that runs stays as it is."""
+    lab = start_lab()
+    known = reference(lab, await driver.start(lab, ALICE))
     monkeypatch.setattr(transport, "CALL_S", 0.2)
+    monkeypatch.setattr(unicore_driver, "_POLL_S", 0.5)
     site.faults.delay_s = 60.0
-    with pytest.raises(SiteUnavailable, match="in time"):
-        await driver.start(start_lab(), ALICE)
-    assert jobs(site) == []
+    for act in (driver.start(start_lab(), ALICE), driver.stop(known), driver.log(known)):
+        with pytest.raises(SiteUnavailable, match="in time"):
+            await act
+    assert (await driver.poll([known]))[lab.start_id].state is State.UNKNOWN
+    assert not (await driver.health()).available
+    assert len(jobs(site)) == 1
 
 
 async def test_a_session_that_ended_is_no_trouble(driver: UnicoreSite, site: Site) -> None:
