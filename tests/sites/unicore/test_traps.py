@@ -182,7 +182,7 @@ async def test_a_stop_that_did_not_reach_a_login_node_is_not_believed(driver: Un
     assert len(site.engine.jobs) == 1
 
 
-async def test_the_end_of_a_long_output_is_its_last_lines(site: Site) -> None:
+async def test_the_end_of_a_long_output_is_its_last_lines(site: Site, traffic: Traffic) -> None:
     """Trap 9: a range for the tail of a long file, which a short file refuses (416); never the head."""
     long = option("seq 100000 >&2; echo 'the last words' >&2; exit 3")
     async with driver_of(site.settings.core, long=long) as driver:
@@ -191,6 +191,8 @@ async def test_the_end_of_a_long_output_is_its_last_lines(site: Site) -> None:
         found = await until(driver, known, State.ENDED)
         assert found.log_tail.endswith("100000\nthe last words\n")
         assert len(found.log_tail) == 4096
+        asked = [request.headers.get("range") for request in traffic.requests if request.path.endswith("/stderr")]
+        assert asked == ["bytes=-4096"]
 
 
 async def test_a_job_that_its_batch_system_has_forgotten_can_be_removed(driver: UnicoreSite, site: Site) -> None:
