@@ -30,6 +30,8 @@ Method = TypeVar("Method", bound=Callable[..., Awaitable[None]])
 
 _LARGEST_BODY = 64 * 1024
 _UNWIND_S = 5.0
+_CHANGEABLE = ("name", "display_name", "user_options")
+"""What JupyterHub's own route changes of a stopped lab."""
 
 
 def answers_errors(method: Method) -> Method:
@@ -276,6 +278,19 @@ class LabServerHandler(UserServerAPIHandler):
         """Create a stopped lab."""
         await self._check(user_name, server_name)
         await super().put(user_name, server_name)
+
+    @needs_scope("start:servers")
+    @answers_errors
+    async def patch(self, user_name: str, server_name: str = "") -> None:
+        """Change a stopped lab's options or title; JupyterHub's own route fails on an unknown field (V13)."""
+        body, allowed = self.get_json_body(), ", ".join(_CHANGEABLE)
+        for field in [name for name in body if name not in _CHANGEABLE] if isinstance(body, dict) else ["body"]:
+            raise errors.InvalidRequest(
+                f"{field[:50]}: not possible. Allowed: {allowed}.", field=field, allowed=allowed
+            )
+        if "user_options" in body:
+            await self._check(user_name, server_name)
+        await super().patch(user_name, server_name)
 
     @needs_scope("delete:servers")
     @answers_errors

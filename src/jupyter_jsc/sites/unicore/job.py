@@ -12,12 +12,16 @@ from importlib import resources
 from typing import Any
 
 from jupyter_jsc.config.model import Partition, PartitionKind, ServiceOption, System
+from jupyter_jsc.errors import InvalidRequest
 from jupyter_jsc.wire import StartLab
 
 _PRIVATE = "rw-------"
 _KNOWN = {"nodes": ("Nodes", 1), "runtime": ("Runtime", 60), "gpus": ("GPUS", 1)}
 """Our key → UNICORE's name, and by what the value is multiplied. GPUsPerNode and MemoryPerNode ask Slurm for
 nonsense in current servers, so GPUs go through the site's own resource."""
+_MEMORY = frozenset({"MemoryPerNode", "Memory"})
+_MOST_MEMORY = 2**30
+"""In bytes; what is above is lost or changed in the server's arithmetic (UNICORE/X 10.2 to 11.1)."""
 _NOT_IN_TAGS = re.compile(r"[^A-Za-z0-9:.-]")
 
 
@@ -46,13 +50,29 @@ def _place(lab: StartLab, partition: Partition) -> dict[str, Any]:
     if partition.kind is PartitionKind.INTERACTIVE:
         where = {"Login node": partition.login_node} if partition.login_node else {}
         return {"Job type": "ON_LOGIN_NODE", **where}
-    wanted: dict[str, Any] = {"Queue": partition.queue or lab.options.partition}
+    wanted: dict[str, str] = {"Queue": partition.queue or str(lab.options.partition)}
     if lab.options.project:
         wanted["Project"] = lab.options.project
     for key, value in lab.options.resources.items():
         name, factor = _KNOWN.get(key, (key, 1))
         wanted[partition.resources[key].unicore or name] = str(value * factor)
+    _check_sane(wanted)
     return {"Job type": "BATCH", "Resources": wanted}
+
+
+def _check_sane(wanted: dict[str, str]) -> None:
+    """Raise :class:`InvalidRequest` for what a server would pass on as something else.
+
+    It writes the memory where the number of GPUs belongs, and counts memory in 32 bits.
+    """
+    memory = _MEMORY & set(wanted)
+    large = [name for name in sorted(memory) if int(wanted[name]) > _MOST_MEMORY]
+    if large or (memory and "GPUsPerNode" in wanted):
+        why = " above 1 GiB" if large else " together with GPUsPerNode"
+        raise InvalidRequest(
+            f"resources: {', '.join(sorted(memory))}{why} is not possible at this system. Ask the portal's support.",
+            field="resources",
+        )
 
 
 def _notifications(url: str) -> dict[str, Any]:
