@@ -305,6 +305,30 @@ async def test_impossible_options_start_nothing(hub, change, field):
     assert await hub.lab("bad") is None
 
 
+@pytest.mark.parametrize(("change", "field"), [line[1:] for line in BAD_OPTIONS], ids=[line[0] for line in BAD_OPTIONS])
+async def test_impossible_options_do_not_come_in_by_a_change(hub, change, field):
+    """JupyterHub's own route to edit a stopped lab stores nothing either; what is possible it stores (V15)."""
+    path = "/users/alice/servers/edited"
+    await hub.call("PUT", "/jsc/labs/alice/edited", {"title": "x", "options": OPTIONS}, token=hub.tokens["alice"])
+    possible = OPTIONS | {"resources": {"nodes": 2, "runtime": 10}}
+    assert 200 == (await hub.call("PATCH", path, {"user_options": possible}, token=hub.tokens["alice"])).status
+    answer = await hub.call("PATCH", path, {"user_options": OPTIONS | change}, token=hub.tokens["alice"])
+
+    assert (400, field) == (answer.status, answer.body["field"])
+    assert possible == (await hub.lab("edited"))["options"]
+
+
+@pytest.mark.parametrize("body", [{"colour": "blue"}, {"user_options": OPTIONS, "state": {}}, {}, ["x"], "x", 7])
+async def test_a_change_of_what_is_no_field_is_a_bad_request(hub, body):
+    """V13: JupyterHub answers 500 to an unknown field."""
+    await hub.call("PUT", "/jsc/labs/alice/fields", {"title": "x", "options": OPTIONS}, token=hub.tokens["alice"])
+    answer = await hub.call("PATCH", "/users/alice/servers/fields", body, token=hub.tokens["alice"])
+
+    assert 400 == answer.status
+    assert answer.body["message"]
+    assert OPTIONS == (await hub.lab("fields"))["options"]
+
+
 async def test_a_newcomer_starts_nothing(hub):
     """Without any account every system is refused."""
     answer = await hub.call("POST", "/users/nora/servers/x", {"user_options": OPTIONS}, token=hub.tokens["nora"])

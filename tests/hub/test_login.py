@@ -401,6 +401,21 @@ async def test_a_cancelled_login_says_so(visitor):
     assert "hello" not in text
 
 
+async def test_a_wrong_password_is_no_login(visitor):
+    """The provider's page says so; the right one then works, and who gives up is back at the login page with a reason."""
+    address, _ = await visitor.begin(next="/hub/token")
+    provider = Browser(visitor.http, visitor.portal.provider)
+    page = await provider.submit(await visitor.http.get(address), username="alice", password="guess")
+    assert "The user name or the password is wrong." in page.text
+    assert await visitor.who() is None
+    given_up = await provider.submit(page, cancel="yes")
+    back = await visitor.follow(given_up.headers["location"])
+    assert "cancelled" == reason(back)
+    assert REASONS["cancelled"] in await visitor.page(back)
+    assert ["/hub/token"] == parse_qs(urlsplit(back).query)["next"]
+    assert "guess" not in visitor.portal.log
+
+
 TOKEN, USERINFO = "/oauth2/token", "/oauth2/userinfo"
 GOOD = {"access_token": "leaked-access-token", "token_type": "Bearer", "refresh_token": "leaked-refresh-token"}
 
@@ -491,6 +506,16 @@ async def test_logout_does_not_wait_for_a_provider_that_is_down(portal, visitor)
     portal.twisted.answers["/oauth2/revoke"] = "cut"
     assert 302 == (await visitor.http.get("/hub/logout")).status_code
     assert await visitor.who() is None
+
+
+async def test_tokens_are_stored_encrypted(portal, visitor):
+    """Who reads the hub's database reads nobody's tokens."""
+    await visitor.log_in()
+    tokens = [*portal.provider.access_tokens._entries, *portal.provider.logins._entries]
+    stored = b"".join(path.read_bytes() for path in portal.log_file.parent.glob("hub.sqlite*"))
+    assert tokens
+    assert b"alice" in stored
+    assert [token for token in tokens if token.encode() in stored] == []
 
 
 async def test_no_secret_is_in_the_log(portal, visitor):

@@ -5,6 +5,7 @@ Each test kills the hub or ends it in order, and starts it again on the same dat
 """
 
 import asyncio
+import json
 import signal
 
 import pytest
@@ -20,6 +21,7 @@ DEATHS = pytest.mark.parametrize("death", [signal.SIGTERM, signal.SIGKILL], ids=
 async def test_running_labs_stay(hub, death):
     """Same start, same token, same tunnel; they are usable again, and stop works from the journal alone."""
     mine, other = await hub.running("stays"), await hub.running("stays", "bob")
+    before = _routes(hub)
     await hub.restart(death)
     for lab in (mine, other):
         await until(lambda lab=lab: lab.in_state("running"))
@@ -29,11 +31,18 @@ async def test_running_labs_stay(hub, death):
     assert not hub.manager.deletes
     assert not hub.tunnels.closed
     assert {mine.start_id, other.start_id} == set(hub.manager.jobs)
+    assert before == _routes(hub)  # V12: the scheme, too
     assert 204 == (await mine.stop()).status
     assert ("stopped", True) == (await mine.outcome(), hub.manager.stopped(mine.start_id))
     assert 403 == (await mine.started()).status
     hub.manager.set(other.start_id, state="ended", text="The time limit was reached.")
     await until(lambda: other.in_state("stopped"))
+
+
+def _routes(hub):
+    """Where the proxy leads the addresses of labs."""
+    routes = json.loads((hub.folder / "routes.json").read_text())
+    return {spec: route["target"] for spec, route in routes.items() if spec.startswith("/user/")}
 
 
 @DEATHS

@@ -2,12 +2,25 @@
 """The flow of a start when others fail: it waits where waiting helps, fails with a sentence where not, and leaves no job."""
 
 import asyncio
+import json
 
 import pytest
 
 from tests.hub.world import OPTIONS, Lab, until
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
+
+
+async def _told_by_jupyterhub(hub, server, seen):
+    """The last line of JupyterHub's own progress stream, as its pages show it; *seen* is set with the first."""
+    url = f"{hub.hub}/api/users/alice/servers/{server}/progress"
+    async with hub.session.get(url, headers={"Authorization": f"token {hub.tokens['alice']}"}) as stream:
+        lines = []
+        async for line in stream.content:
+            if line.startswith(b"data:"):
+                lines.append(line.decode())
+                seen.set()
+    return json.loads(lines[-1].removeprefix("data:"))
 
 
 async def _begin(hub, server):
@@ -68,12 +81,20 @@ async def test_a_slow_site_is_waited_for_and_can_be_left(hub):
 @pytest.mark.parametrize("kind", ["SiteRefused", "CredentialRefused"])
 async def test_what_the_site_refuses_fails_with_its_sentence(hub, kind):
     """Nothing is tried again; user and JupyterHub see why (V4); what may be left is stopped."""
-    hub.manager.mode = (kind, "Your project has no budget left.")
+    hub.manager.mode = "down"
     lab = await _begin(hub, "refused")
+    await lab.until_code("waiting")
+    told = asyncio.create_task(_told_by_jupyterhub(hub, "refused", seen := asyncio.Event()))
+    await seen.wait()
+    hub.manager.mode = (kind, "Your project has no budget left.")
     failed = await lab.until_code("failed")
+    last = await told
     hub.manager.mode = ""
 
     assert "Your project has no budget left." == failed["text"]
+    assert (True, False) == (last["failed"], "ready" in last)
+    assert "Your project has no budget left." in last["message"]
+    assert "SpawnException" not in last["message"]
     assert "failed" == await lab.outcome()
     await until(lambda: hub.manager.stopped(lab.start_id))
     await until(lambda: lab.in_state("stopped"))

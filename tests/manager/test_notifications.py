@@ -6,6 +6,7 @@ Aspects: good and bad signatures; a hub and a site that hang; a flood; a new key
 
 import asyncio
 import datetime as dt
+import socket
 import time
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -21,12 +22,17 @@ from joserfc import jwt
 from joserfc.jwk import ECKey, RSAKey
 
 from jupyter_jsc.config.current import Current
+from jupyter_jsc.config.model import Configuration
 from jupyter_jsc.config.settings import HubPeer, ManagerSettings
-from jupyter_jsc.config.systems import SystemKind
+from jupyter_jsc.config.systems import System, SystemKind
 from jupyter_jsc.errors import NotFound
 from jupyter_jsc.manager import app as manager
 from jupyter_jsc.manager.notifications import Message, Notifications, Received, public_key, verify
+from jupyter_jsc.sites.unicore import UnicoreSite
+from tests.config.published import Published
+from tests.demo.unicore.conftest import serve
 from tests.manager.conftest import LAB, START, SmallSite, over_http
+from tests.sites.unicore.conftest import ALICE, Traffic, configuration, demo_site, start_lab, system
 
 URL = f"/v1/notifications/juwels/demo/{LAB}/{START}"
 BODY = {"href": "http://x/rest/core/jobs/abc", "status": "RUNNING", "statusMessage": "", "batchSystemID": "7"}
@@ -216,3 +222,28 @@ async def test_the_key_is_not_fetched_for_every_forgery(
         await http.post(URL, json=BODY, headers=signed(signer))
     await hub[0].told.get()
     assert signing.fetched == 1
+
+
+async def test_a_site_speaks_and_the_hub_is_told(
+    hub: tuple[Hub, str], settings: ManagerSettings, published: Published, tmp_path: Path
+) -> None:
+    """From the job's description to the hub: the site signs with the key that its certificate names."""
+    (tmp_path / "token").write_text("manager-token")
+    with socket.socket() as sock:
+        sock.bind(("127.0.0.1", 0))
+        public_url = f"http://127.0.0.1:{sock.getsockname()[1]}"
+        peer = HubPeer(api_url=hub[1], token_file=tmp_path / "token")
+        own = settings.model_copy(update={"hubs": {"demo": peer}, "public_url": public_url})
+
+        def make_site(name: str, system: System, configuration: Configuration) -> UnicoreSite:
+            return UnicoreSite(name, system, configuration, public_url)
+
+        async with demo_site(tmp_path / "site", Traffic()) as site:
+            place = system(site.settings.core, notifications=True)
+            portal = configuration(place)
+            current = Current(published.publish("v1", portal.model_dump(mode="json", exclude_defaults=True)))
+            app = manager.create_app(current, own, {SystemKind.UNICORE: make_site})
+            async with serve(app, sock), make_site("demo", place, portal) as driver:
+                lab = start_lab(partition="login", resources={})
+                await driver.start(lab, ALICE)
+                assert await hub[0].told.get() == f"/jsc/starts/{lab.start_id}/notice"

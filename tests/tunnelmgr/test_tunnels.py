@@ -6,6 +6,7 @@ of a login node; a changed host key; drained and closed jump hosts; local ports.
 """
 
 import asyncio
+import contextlib
 import os
 import signal
 import socket
@@ -112,6 +113,56 @@ async def test_a_restart_keeps_masters_and_open_streams(
             assert await pid(settings, tunnel.jump_host) == before
     finally:
         await masters.terminate_all(settings.runtime_dir)
+
+
+async def test_a_connection_has_the_fast_cipher_and_one_session(
+    tunnels: Tunnels, login_nodes: dict[str, LoginNode], answering: int
+) -> None:
+    """AES with hardware's help; the session is the heartbeat, and keeps sshd from holding back small packets."""
+    tunnel = await tunnels.open(lab(), wanted(answering))
+    again = await tunnels.open(lab("b"), wanted(answering))
+    assert again.jump_host in login_nodes
+    [connection] = login_nodes[str(tunnel.jump_host)]._open
+    ciphers = {connection.get_extra_info(name) for name in ("send_cipher", "recv_cipher")}
+    assert ciphers == {"aes128-gcm@openssh.com"}
+    assert [info.heartbeat_age_s is not None for info in tunnels.jump_hosts() if info.connected] == [True]
+
+
+async def test_a_master_that_hangs_is_replaced(
+    tunnels: Tunnels, settings: TunnelMgrSettings, monkeypatch: pytest.MonkeyPatch, answering: int
+) -> None:
+    """A connection without a heartbeat is none, although its process lives: tunnels come back with their endpoint."""
+    monkeypatch.setattr(mux, "REQUEST_S", 0.3)
+    monkeypatch.setattr(masters, "_BEAT_EVERY_S", 0.05)
+    tunnel = await tunnels.open(lab(), wanted(answering))
+    hung = await pid(settings, tunnel.jump_host)
+    os.kill(hung, signal.SIGSTOP)
+    try:
+        assert await eventually_echoed(tunnel.endpoint_port) == b"hello"
+        assert tunnels.get(lab()).endpoint_port == tunnel.endpoint_port
+        assert await pid(settings, tunnels.get(lab()).jump_host) != hung
+    finally:
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(hung, signal.SIGKILL)
+
+
+async def test_a_master_that_hangs_is_not_adopted(
+    made: Current, settings: TunnelMgrSettings, monkeypatch: pytest.MonkeyPatch, answering: int
+) -> None:
+    """Nor does it keep a new TunnelMgr from the ports of its tunnels."""
+    monkeypatch.setattr(mux, "REQUEST_S", 0.3)
+    try:
+        async with running(made, settings) as tunnels:
+            tunnel = await tunnels.open(lab(), wanted(answering))
+            hung = await pid(settings, tunnel.jump_host)
+        os.kill(hung, signal.SIGSTOP)
+        async with running(made, settings) as tunnels:
+            assert await eventually_echoed(tunnel.endpoint_port) == b"hello"
+            assert await pid(settings, tunnels.get(lab()).jump_host) != hung
+    finally:
+        await masters.terminate_all(settings.runtime_dir)
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(hung, signal.SIGKILL)
 
 
 async def test_a_killed_master_comes_back_with_the_same_endpoint(

@@ -22,6 +22,9 @@ from jupyter_jsc.hub.readiness import READY_HANDLERS
 from jupyter_jsc.rights.tree import OptionTree
 from jupyter_jsc.rights.validate import check_start, validate
 
+_CHANGEABLE = ("name", "display_name", "user_options")
+"""What JupyterHub's own route changes of a stopped lab."""
+
 
 class CancelHandler(JSCHandler):
     """A user ends a lab, at whatever moment of its life."""
@@ -130,6 +133,19 @@ class LabServerHandler(UserServerAPIHandler):
         """Create a stopped lab."""
         await self._checked(self._user(user_name), server_name)
         await super().put(user_name, server_name)
+
+    @needs_scope("start:servers")
+    @answers_errors
+    async def patch(self, user_name: str, server_name: str = "") -> None:
+        """Change a stopped lab's options or title; JupyterHub's own route fails on an unknown field (V13)."""
+        body, allowed = self.get_json_body(), ", ".join(_CHANGEABLE)
+        for field in [name for name in body if name not in _CHANGEABLE] if isinstance(body, dict) else ["body"]:
+            raise errors.InvalidRequest(
+                f"{field[:50]}: not possible. Allowed: {allowed}.", field=field, allowed=allowed
+            )
+        if "user_options" in body:
+            await self._checked(self._user(user_name), server_name)
+        await super().patch(user_name, server_name)
 
     @needs_scope("delete:servers")
     @answers_errors

@@ -105,8 +105,8 @@ class Master:
         if self._mux is not None:
             self._mux.close()
             self._mux = None
-        await self._end_heart()
         await self._kill()
+        await self._end_heart()
 
     async def release(self) -> None:
         """Let go of the master without ending it: the next TunnelMgr adopts it."""
@@ -230,12 +230,15 @@ class Master:
         self.last_beat = asyncio.get_running_loop().time()
 
     async def _end_heart(self) -> None:
+        """End the session's client. A master that hangs holds its pipes, and so asyncio's wait for it: not for ever."""
         heart, self._heart = self._heart, None
         self.last_beat = None
         if heart is not None:
             with contextlib.suppress(ProcessLookupError):
                 heart.kill()
-            await heart.wait()
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(mux.REQUEST_S):
+                    await heart.wait()
 
     async def _kill(self) -> None:
         await _terminate(self._socket)
@@ -255,15 +258,32 @@ async def terminate_all(runtime_dir: Path) -> None:
 
 
 async def _terminate(path: Path) -> None:
-    """End the master behind a control socket: asked first, killed if it does not listen."""
-    with contextlib.suppress(Unavailable, ProcessLookupError):
+    """End the master behind a control socket: asked first, killed if it does not listen.
+
+    A master that hangs would keep the local ports of its tunnels, and with them everybody who connects there.
+    """
+    ended = False
+    with contextlib.suppress(Unavailable):
         connection = await mux.connect(path)
         try:
-            pid = await connection.alive()
-            if not await connection.terminate():
-                os.kill(pid, signal.SIGKILL)
+            ended = await connection.terminate()
         finally:
             connection.close()
+    if not ended:
+        for pid in _processes_of(path):
+            with contextlib.suppress(ProcessLookupError, PermissionError):
+                os.kill(pid, signal.SIGKILL)
+
+
+def _processes_of(path: Path) -> list[int]:
+    """Return our own processes whose command line names this control socket; none where there is no ``/proc``."""
+    found = []
+    for folder in Path("/proc").glob("[0-9]*"):
+        with contextlib.suppress(OSError):
+            named = os.fsencode(path) in (folder / "cmdline").read_bytes()
+            if named and folder.stat().st_uid == os.geteuid() and int(folder.name) != os.getpid():
+                found.append(int(folder.name))
+    return found
 
 
 def _text(path: Path) -> str:

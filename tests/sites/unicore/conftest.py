@@ -7,17 +7,19 @@ Tests that take ``place`` run against both. A real one is named by ``UNICORE_URL
 """
 
 import asyncio
+import contextlib
 import os
 import socket
 import ssl
-from collections.abc import AsyncIterator
-from dataclasses import dataclass
+from collections.abc import AsyncIterator, Awaitable, Callable
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 import httpx
 import pytest
 from pydantic import SecretStr
+from starlette.datastructures import Headers, QueryParams
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from jupyter_jsc import names, wire
 from jupyter_jsc.config.model import Configuration
@@ -32,20 +34,19 @@ ALICE, BOB, NORA = SecretStr("tok-alice"), SecretStr("tok-bob"), SecretStr("tok-
 SETUP_ONLY = str(Path(__file__).with_name("setup_only"))
 """Stands for the interpreter of the launcher; a real server's nodes must see this file, too."""
 
+
+def option(*setup: str) -> ServiceOption:
+    """A service option whose job is these shell lines."""
+    return ServiceOption(label="x", setup=list(setup))
+
+
 OPTIONS = {
-    "fails": ServiceOption(label="Fails", setup=["echo 'no module named jupyter' >&2", "exit 3"]),
-    "ends": ServiceOption(label="Ends", setup=["exit 0"]),
-    "killed": ServiceOption(label="Killed", setup=["kill -9 0"]),
-    "shows": ServiceOption(label="Shows", setup=["env; cat lab.json; ls -l; sleep 600"]),
+    "waits": option("echo started; exec sleep 600"),
+    "fails": option("echo 'no module named jupyter' >&2", "exit 3"),
+    "ends": option("exit 0"),
+    "killed": option("kill -9 0"),
+    "shows": option("env; cat lab.json; ls -l; sleep 600"),
 }
-
-
-def option(setup: str) -> ServiceOption:
-    """A service option whose job is this shell line."""
-    return ServiceOption(label="x", setup=[setup])
-
-
-OPTIONS["waits"] = option("echo started; exec sleep 600")
 
 
 def system(url: str, *, notifications: bool = False, ca_file: str = "", queue: str = "batch") -> System:
@@ -85,19 +86,72 @@ def configuration(place: System, **more: object) -> Configuration:
     return Configuration.model_validate(usual | more)
 
 
-def driver_of(place: System, **options: Any) -> UnicoreSite:
-    """The driver of this system."""
-    return UnicoreSite("demo", place, configuration(place), "http://127.0.0.1:9", **options)
+def driver_of(
+    place: System, pause: Callable[[float], Awaitable[None]] = asyncio.sleep, **options: ServiceOption
+) -> UnicoreSite:
+    """The driver of this system, with these options beside the usual ones."""
+    portal = configuration(place, options=OPTIONS | options)
+    return UnicoreSite("demo", place, portal, "http://127.0.0.1:9", pause=pause)
+
+
+@dataclass(frozen=True)
+class Request:
+    """A request as it reached the site."""
+
+    method: str
+    path: str
+    """Below the REST base."""
+    query: QueryParams
+    headers: Headers
+
+
+@dataclass
+class Traffic:
+    """All requests to a site; ``after`` is called when one has been answered."""
+
+    requests: list[Request] = field(default_factory=list)
+    after: Callable[[Request], None] | None = None
+
+    def watch(self, app: ASGIApp, prefix: str) -> ASGIApp:
+        """Return *app*, watched."""
+
+        async def watched(scope: Scope, receive: Receive, send: Send) -> None:
+            if scope["type"] != "http":
+                await app(scope, receive, send)
+                return
+            query = QueryParams(scope["query_string"])
+            path = scope["path"].removeprefix(prefix)
+            request = Request(scope["method"], path, query, Headers(scope=scope))
+            self.requests.append(request)
+            await app(scope, receive, send)
+            if self.after is not None:
+                self.after(request)
+
+        return watched
 
 
 @pytest.fixture
-async def site(tmp_path: Path) -> AsyncIterator[Site]:
-    """The demo's endpoint, hasty."""
+def traffic() -> Traffic:
+    """What the driver sends to ``site``."""
+    return Traffic()
+
+
+@contextlib.asynccontextmanager
+async def demo_site(folder: Path, traffic: Traffic, **changes: object) -> AsyncIterator[Site]:
+    """The demo's endpoint, hasty, with changed settings."""
     with socket.socket() as sock:
         sock.bind(("127.0.0.1", 0))
-        app = create_site(settings(tmp_path / "site", sock.getsockname()[1]))
-        async with serve(app, sock):
-            yield app.state.site
+        app = create_site(settings(folder, sock.getsockname()[1], **changes))
+        site: Site = app.state.site
+        async with serve(traffic.watch(app, site.settings.prefix), sock):
+            yield site
+
+
+@pytest.fixture
+async def site(tmp_path: Path, traffic: Traffic) -> AsyncIterator[Site]:
+    """The demo's endpoint, hasty."""
+    async with demo_site(tmp_path / "site", traffic) as site:
+        yield site
 
 
 async def no_pause(_seconds: float) -> None:
@@ -148,9 +202,10 @@ async def token_by_password(url: str, ca_file: str) -> str:
     """Return a token of the server's own for ``UNICORE_USER``: the driver, like the portal, knows bearers only."""
     auth = (os.environ["UNICORE_USER"], os.environ.get("UNICORE_PASSWORD", ""))
     verify = ssl.create_default_context(cafile=ca_file) if ca_file else True
-    async with httpx.AsyncClient(auth=auth, verify=verify, timeout=20) as http:
+    accept = {"Accept": "text/plain"}
+    async with httpx.AsyncClient(auth=auth, verify=verify, timeout=20, headers=accept) as http:
         answer = await http.get(f"{url}/token", params={"lifetime": 3600, "renewable": "true"})
-        return answer.raise_for_status().text
+        return answer.raise_for_status().text.strip()
 
 
 def start_lab(chosen: str = "waits", *, start_id: str = "", **options: object) -> wire.StartLab:
@@ -191,7 +246,7 @@ def reference(lab: wire.StartLab, answer: wire.StartAnswer | None, credential: S
 
 async def until(driver: UnicoreSite, lab: wire.LabRef, *states: wire.State) -> wire.LabState:
     """The lab's state once it is one of *states*."""
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(120):
         while True:
             state = (await driver.poll([lab]))[lab.start_id]
             if state.state in states:

@@ -6,12 +6,14 @@ import contextlib
 from collections.abc import AsyncIterator
 
 import pytest
+from aiohttp import BasicAuth, web
+from aiohttp.test_utils import TestServer
 from pydantic import SecretStr
 
 from jupyter_jsc import wire
 from jupyter_jsc.errors import CredentialRefused, NotFound
 from jupyter_jsc.wire import State
-from tests.sites.unicore.conftest import NAMED, Place, reference, until
+from tests.sites.unicore.conftest import NAMED, Place, reference, token_by_password, until
 
 WAITING = (State.QUEUED, State.STARTING, State.RUNNING)
 
@@ -41,6 +43,23 @@ def test_a_real_server_takes_part(request: pytest.FixtureRequest) -> None:
     assert any("[real" in item.nodeid for item in request.session.items)
 
 
+async def test_a_password_is_swapped_for_a_token(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A real server that knows passwords only is asked once, in the way that it answers with the bare token."""
+    monkeypatch.setenv("UNICORE_USER", "demouser")
+    monkeypatch.setenv("UNICORE_PASSWORD", "test:123")
+
+    async def answer(request: web.Request) -> web.Response:
+        who = BasicAuth.decode(request.headers["Authorization"])
+        plain = request.headers["Accept"] == "text/plain"
+        good = plain and (who.login, who.password) == ("demouser", "test:123")
+        return web.Response(text="a.site.token\n") if good else web.Response(status=403)
+
+    app = web.Application()
+    app.router.add_get("/X/rest/core/token", answer)
+    async with TestServer(app) as server:
+        assert await token_by_password(str(server.make_url("/X/rest/core")), "") == "a.site.token"
+
+
 async def test_a_lab_from_start_to_stop(place: Place) -> None:
     """Started, seen running, its output read, ended, gone: all by the site's own token, nobody needs to be there."""
     async with started(place) as (lab, answer):
@@ -60,7 +79,7 @@ async def test_the_same_start_is_one_job(place: Place) -> None:
 
 
 async def test_two_starts_are_two_jobs(place: Place) -> None:
-    """Trap 16: the server's search is loose, the job's own tags decide; stopping one leaves the other."""
+    """Trap 8: the server's search is loose, the job's own tags decide; stopping one leaves the other."""
     async with started(place) as (mine, ours), started(place) as (other, theirs):
         assert ours.handle != theirs.handle
         await place.driver.stop(reference(mine, theirs, place.token))

@@ -6,8 +6,11 @@ gone, unknown and "not me" told apart; a site that is down, slow or talks nonsen
 """
 
 import asyncio
+import contextlib
 
 import pytest
+from aiohttp import web
+from aiohttp.test_utils import TestServer
 from hypothesis import HealthCheck, given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
@@ -15,8 +18,9 @@ from pydantic import SecretStr
 
 from jupyter_jsc import wire
 from jupyter_jsc.demo.unicore import Site
-from jupyter_jsc.errors import CredentialRefused, SiteRefused, SiteUnavailable
+from jupyter_jsc.errors import CredentialRefused, JSCError, SiteRefused, SiteUnavailable
 from jupyter_jsc.sites.unicore import UnicoreSite, transport
+from jupyter_jsc.sites.unicore import driver as unicore_driver
 from jupyter_jsc.wire import State
 from tests.sites.unicore.conftest import ALICE, BOB, NORA, driver_of, no_pause, reference, start_lab, system, until
 
@@ -74,7 +78,7 @@ async def test_a_lost_answer_is_found_again(driver: UnicoreSite, site: Site) -> 
 
 
 async def test_another_labs_job_is_never_touched(driver: UnicoreSite, site: Site) -> None:
-    """Trap 16: the server's search is loose; the job's own tags decide, also against a wrong handle."""
+    """Trap 8: the server's search is loose; the job's own tags decide, also against a wrong handle."""
     mine, other = start_lab(), start_lab()
     answer = await driver.start(other, ALICE)
     await driver.start(mine, ALICE)
@@ -152,25 +156,45 @@ async def test_trouble_is_never_an_end(driver: UnicoreSite, site: Site, trouble:
 
 
 @pytest.mark.parametrize(
-    "trouble", [{"answer_status": 500}, {"html": True}, {"cut_json": True}, {"gateway_down": True}]
+    ("trouble", "error", "sentence"),
+    [
+        ({"answer_status": 500}, SiteUnavailable, "DEMO does not answer properly at the moment."),
+        ({"html": True}, SiteUnavailable, "DEMO answers with something that is no token."),
+        ({"html": True, "answer_status": 502}, SiteUnavailable, "DEMO does not answer properly at the moment."),
+        ({"cut_json": True}, SiteUnavailable, "DEMO answers with something that is no JSON."),
+        ({"gateway_down": True}, SiteUnavailable, "DEMO does not answer properly at the moment."),
+        ({"starting": True}, SiteUnavailable, "DEMO does not answer properly at the moment."),
+        ({"refuse_all_403": True}, CredentialRefused, "DEMO does not accept your login. Please log in again."),
+    ],
+    ids=["500", "html", "html-502", "cut-json", "gateway", "starting", "403"],
 )
-async def test_a_site_in_trouble_takes_no_job(driver: UnicoreSite, site: Site, trouble: dict) -> None:
-    """The caller may try again; no job is left behind."""
+async def test_a_site_in_trouble_takes_no_job(
+    driver: UnicoreSite, site: Site, trouble: dict, error: type[JSCError], sentence: str
+) -> None:
+    """The caller reads what is wrong and whether to try again; no job is left behind."""
     for name, value in trouble.items():
         setattr(site.faults, name, value)
-    with pytest.raises(SiteUnavailable):
+    with pytest.raises(error) as failed:
         await driver.start(start_lab(), ALICE)
+    assert failed.value.message == sentence
     assert jobs(site) == []
 
 
 async def test_a_site_that_does_not_answer_in_time(
     driver: UnicoreSite, site: Site, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A call has an end, however slow the site is."""
+    """A call has an end, however slow the site is: no job is made, and a lab that runs stays as it is."""
+    lab = start_lab()
+    known = reference(lab, await driver.start(lab, ALICE))
     monkeypatch.setattr(transport, "CALL_S", 0.2)
+    monkeypatch.setattr(unicore_driver, "_POLL_S", 0.5)
     site.faults.delay_s = 60.0
-    with pytest.raises(SiteUnavailable, match="in time"):
-        await driver.start(start_lab(), ALICE)
+    for act in (driver.start(start_lab(), ALICE), driver.stop(known), driver.log(known)):
+        with pytest.raises(SiteUnavailable, match="in time"):
+            await act
+    assert (await driver.poll([known]))[lab.start_id].state is State.UNKNOWN
+    assert not (await driver.health()).available
+    assert len(jobs(site)) == 1
 
 
 async def test_a_session_that_ended_is_no_trouble(driver: UnicoreSite, site: Site) -> None:
@@ -263,6 +287,38 @@ async def test_many_labs_in_one_poll(driver: UnicoreSite) -> None:
     assert states[bad.start_id].state is State.UNKNOWN
 
 
+NAMES = ["jobs", "tags", "status", "client", "role", "selected", "xlogin", "UID", "server", "jobSubmission", "enabled"]
+DOCUMENTS = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.text(max_size=5),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.sampled_from(NAMES), inner, max_size=5),
+    max_leaves=12,
+)
+
+
+@hypothesis_settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=40, deadline=None)
+@given(document=DOCUMENTS, tags=st.booleans())
+async def test_no_document_whatever_is_an_accident(document: object, tags: bool) -> None:
+    """Any JSON to any question: a lab stays unknown, and everything else ends with an answer or an error of ours."""
+    lab = start_lab()
+    if tags and isinstance(document, dict):
+        document |= {"tags": [lab.lab_id, lab.start_id]}
+
+    async def answer(_request: web.Request) -> web.Response:
+        return web.json_response(document)
+
+    app = web.Application()
+    app.router.add_route("*", "/{path:.*}", answer)
+    async with TestServer(app) as server:
+        url = str(server.make_url("/X/rest/core"))
+        async with driver_of(system(url), no_pause) as driver:
+            known = reference(lab, wire.StartAnswer(handle=wire.Handle(url=f"{url}/jobs/abc123")))
+            assert (await driver.poll([known]))[lab.start_id].state is State.UNKNOWN
+            await driver.health()
+            for act in (driver.start(lab, ALICE), driver.log(known), driver.stop(known)):
+                with contextlib.suppress(JSCError):
+                    await act
+
+
 @hypothesis_settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=60, deadline=None)
 @given(body=st.binary(max_size=200), status=st.sampled_from([200, 201, 204, 404, 403, 432, 500, 502]))
 async def test_no_answer_whatever_means_the_end(body: bytes, status: int) -> None:
@@ -280,6 +336,6 @@ async def test_no_answer_whatever_means_the_end(body: bytes, status: int) -> Non
     server = await asyncio.start_server(answer, "127.0.0.1", 0)
     port = server.sockets[0].getsockname()[1]
     url = f"http://127.0.0.1:{port}/X/rest/core"
-    async with server, driver_of(system(url), pause=no_pause) as driver:
+    async with server, driver_of(system(url), no_pause) as driver:
         lab = reference(start_lab(), wire.StartAnswer(handle=wire.Handle(url=f"{url}/jobs/abc123")))
         assert (await driver.poll([lab]))[lab.start_id].state is State.UNKNOWN

@@ -86,6 +86,23 @@ def test_a_stale_message_beside_running_is_not_read() -> None:
 
 
 @pytest.mark.parametrize(
+    ("slurm", "exit_code", "expected"),
+    [
+        ("COMPLETED", "3\n", ("exited", 3, "The lab's server ended with exit code 3.")),
+        ("COMPLETED", "0\n", ("exited", 0, "The lab's job has ended.")),
+        ("COMPLETED", "", ("exited", None, "The lab's job has ended.")),
+        ("COMPLETED", "<html>", ("exited", None, "The lab's job has ended.")),
+        ("TIMEOUT", "143", ("time_limit", 143, "The time limit was reached.")),
+    ],
+)
+def test_an_end_that_unicore_does_not_know_yet(slurm: str, exit_code: str, expected: tuple) -> None:
+    """The exit code is that of the job's own file, never that which UNICORE still shows of the run before."""
+    job = {"status": "RUNNING", "statusMessage": "Job aborted.", "exitCode": "9"}
+    state = read.state(job, {"JobState": slurm}, "", exit_code)
+    assert (state.code, state.exit_code, state.text) == expected
+
+
+@pytest.mark.parametrize(
     ("listed", "nodes"),
     [
         ("jwc01", ["jwc01"]),
@@ -102,11 +119,29 @@ def test_nodes(listed: object, nodes: list[str] | None) -> None:
     assert read.nodes(listed) == nodes
 
 
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=3), inner, max_size=3),
+    max_leaves=5,
+)
+WORDS = st.text("ab01[]-,.:_()", max_size=12) | st.sampled_from(
+    ["0001-01-01T00:00:00", "9999-12-31T23:59:59", "Unknown"]
+)
+FIELDS = ["status", "statusMessage", "exitCode", "jobType", "batchSystemID", "queue", "tags"]
+
+
 @given(
-    st.dictionaries(st.sampled_from(["status", "statusMessage", "exitCode", "jobType"]), st.text() | st.integers()),
+    st.dictionaries(st.sampled_from(FIELDS), JSON | st.sampled_from(["RUNNING", "QUEUED", "FAILED", "SUCCESSFUL"])),
+    st.dictionaries(st.sampled_from(read.DETAIL_FIELDS.split(",")), JSON | WORDS),
     st.text(),
 )
-def test_any_words_give_a_state(job: dict, stderr: str) -> None:
+def test_any_words_give_a_state(job: dict, details: dict, stderr: str) -> None:
     """No answer of a site makes the reader fail, and only a final status is an end."""
-    state = read.state(job, {}, stderr)
-    assert (state.state is State.ENDED) == (job.get("status") in read.FINAL)
+    state = read.state(job, details, stderr)
+    assert (state.state is State.ENDED) == (read.status(job) in read.FINAL)
+
+
+@pytest.mark.parametrize("listed", ["-x", ".a", "jwc[1-", "a" * 300, "jwc[0-99999]", "jwc01,", "jwc01 jwc02"])
+def test_a_node_list_that_is_none_tells_nothing(listed: str) -> None:
+    """What no host can be called is not part of an allocation."""
+    assert read.state({"status": "RUNNING"}, {"NodeList": listed}, "").nodes is None

@@ -8,6 +8,7 @@ among its *own* tags: a search treats ``_`` as a wildcard. Called by ``manager.a
 import asyncio
 import base64
 import json
+import re
 import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
@@ -28,8 +29,12 @@ log = structlog.get_logger()
 
 _TOKEN_LIFETIMES_S = (30 * 86400, 7 * 86400, 86400, 3600)
 """Tried in turn: a server issues none beyond the end of its certificate."""
+_TOKEN = re.compile(r"[A-Za-z0-9._~+/-]{1,8000}=*")
+"""What may stand behind ``Bearer`` (RFC 6750 §2.1); a page of HTML may not."""
 _DETAILS_AGE_S = 10.0
 _TAIL_BYTES = 4096
+_EXIT_CODE_FILE = "UNICORE_SCRIPT_EXIT_CODE"
+"""Written by UNICORE's own wrapper at the end, removed at the beginning."""
 _AT_ONCE = 16
 _POLL_S = 20.0
 _STOP_LOOKS = 20
@@ -129,7 +134,8 @@ class UnicoreSite:
             answer = await self._connection.anonymous().get("", fields="server")
         except JSCError as error:
             return SystemHealth(available=False, text=error.message)
-        submission = (answer.get("server") or {}).get("jobSubmission") or {}
+        # Not "externalConnections": they say OK of what is down.
+        submission = _part(answer, "server", "jobSubmission")
         return SystemHealth(
             available=submission.get("enabled") is not False, text=str(submission.get("message") or "")[:300]
         )
@@ -156,6 +162,8 @@ class UnicoreSite:
             except SiteRefused:
                 continue
             text = token.decode("ascii", "replace").strip()
+            if not _TOKEN.fullmatch(text):
+                raise SiteUnavailable(f"{self._system.label} answers with something that is no token.")
             return SecretStr(text), _expiry(text) or datetime.now(UTC) + timedelta(seconds=lifetime_s)
         raise SiteRefused(f"{self._system.label} issues no tokens; its certificate may have ended.")
 
@@ -183,7 +191,7 @@ class UnicoreSite:
             who = await self._connection.as_user(credential, None, None).get("", fields="client")
         except Refused:
             return CredentialRefused(f"{label} does not accept your login. Please log in again.")
-        if _role(who) == "anonymous":
+        if _part(who, "client", "role").get("selected") == "anonymous":
             return CredentialRefused(
                 f"{label} knows no account of yours. Ask its support whether your account is active."
             )
@@ -204,18 +212,21 @@ class UnicoreSite:
         details = await self._details(caller, url, properties)
         found = read.state(properties, details, "")
         if found.state is State.ENDED:
-            found = read.state(properties, details, await self._tail_or_nothing(caller, url))
-            return read.in_plainer_words(found, properties, self._unicore.messages)
+            stderr = await self._tail_or_nothing(caller, url, "stderr")
+            early = read.status(properties) not in read.FINAL
+            exit_code = await self._tail_or_nothing(caller, url, _EXIT_CODE_FILE) if early else ""
+            found = read.state(properties, details, stderr, exit_code)
+            return found if early else read.in_plainer_words(found, properties, self._unicore.messages)
         return found
 
     async def _gone(self, caller: Caller, lab: LabRef) -> LabState:
         """Return "ended" only if the site, up for some seconds, knows this user and no job of this start.
 
-        An empty list alone proves nothing: callers without an account get one too.
+        An empty list alone proves nothing: callers without an account get one too, and so does another account.
         """
         for pause_s in (2.0, 0.0):
             who = await caller.get("", fields="client")
-            if _role(who) in {None, "anonymous"}:
+            if not _is(who, lab.account):
                 return LabState(state=State.UNKNOWN, code="credential")
             if await self._find(caller, lab.lab_id, lab.start_id):
                 return LabState(state=State.UNKNOWN)
@@ -249,19 +260,18 @@ class UnicoreSite:
 
     async def _details(self, caller: Caller, url: str, properties: Mapping[str, Any]) -> dict[str, Any]:
         """Return what the batch system says, at most ten seconds old; nothing if it says nothing now."""
-        waiting = properties.get("status") == "QUEUED"
-        if properties.get("jobType") != "BATCH" or not (
-            waiting or properties.get("status") in {"RUNNING", *read.FINAL}
-        ):
+        status = read.status(properties)
+        waiting, final = status == "QUEUED", status in read.FINAL
+        if properties.get("jobType") != "BATCH" or not (waiting or final or status == "RUNNING"):
             return {}
         then, details = self._details_cache.get(url, (0.0, {}))
         fresh = time.monotonic() - then < _DETAILS_AGE_S
-        if fresh and (waiting or details.get("NodeList")) and properties.get("status") not in read.FINAL:
+        if fresh and (waiting or details.get("NodeList")) and not final:
             return details
         try:
             details = await caller.get(f"{self._path(url)}/details", fields=read.DETAIL_FIELDS)
         except (SiteUnavailable, NotFound):
-            return details if properties.get("status") not in read.FINAL else {}
+            return {} if final else details
         self._remember(url, details)
         return details
 
@@ -279,11 +289,11 @@ class UnicoreSite:
         """
         path = self._path(url)
         try:
-            if (await caller.get(path, fields="status")).get("status") not in read.FINAL:
+            if read.status(await caller.get(path, fields="status")) not in read.FINAL:
                 await caller.post(f"{path}/actions/abort", {})
             for _ in range(_STOP_LOOKS):
                 properties = await caller.get(path, fields=read.FIELDS)
-                if properties.get("status") in read.FINAL and await self._over(caller, path, properties):
+                if read.status(properties) in read.FINAL and await self._over(caller, path, properties):
                     await caller.delete(path)
                     self._details_cache.pop(url, None)
                     return
@@ -311,9 +321,9 @@ class UnicoreSite:
             log.warning("job runs although it was aborted, removing it", system=self.name, job=path)
         return True
 
-    async def _tail_or_nothing(self, caller: Caller, url: str) -> str:
+    async def _tail_or_nothing(self, caller: Caller, url: str, name: str) -> str:
         try:
-            return await self._tail(caller, url, "stderr")
+            return await self._tail(caller, url, name)
         except JSCError:
             return ""
 
@@ -347,9 +357,19 @@ def _carries(tags: object, lab_id: str, start_id: str) -> bool:
     return isinstance(tags, list) and lab_id in tags and start_id in tags
 
 
-def _role(root: Mapping[str, Any]) -> str | None:
-    role = (root.get("client") or {}).get("role") or {}
-    return str(role["selected"]) if "selected" in role else None
+def _is(root: Mapping[str, Any], account: str | None) -> bool:
+    """Tell whether the site says that the caller has a role and this account; any account if it is None."""
+    role = _part(root, "client", "role").get("selected")
+    uid = _part(root, "client", "xlogin").get("UID")
+    return role not in {None, "anonymous"} and bool(uid) and account in {None, uid}
+
+
+def _part(document: Mapping[str, Any], *path: str) -> Mapping[str, Any]:
+    """Return the object at *path*; an empty one if there is something else."""
+    found: Any = document
+    for name in path:
+        found = found.get(name) if isinstance(found, Mapping) else None
+    return found if isinstance(found, Mapping) else {}
 
 
 def _expiry(token: str) -> datetime | None:

@@ -79,29 +79,37 @@ _IN_MESSAGE = (
 )
 
 
-_NODE = r"[A-Za-z0-9.-]+(?:\[[0-9]+(?:-[0-9]+)?(?:,[0-9]+(?:-[0-9]+)?)*\])?"
+_EXIT_CODE = re.compile(r"-?[0-9]{1,9}")
+_NODE = r"[A-Za-z0-9][A-Za-z0-9.-]{0,199}(?:\[[0-9]+(?:-[0-9]+)?(?:,[0-9]+(?:-[0-9]+)?)*\])?"
 _NODE_LIST = re.compile(rf"{_NODE}(?:,{_NODE})*")
 
 
-def state(job: Mapping[str, Any], details: Mapping[str, Any], stderr: str) -> LabState:
+def status(job: Mapping[str, Any]) -> str:
+    """Return the job's status; empty if it is no text."""
+    said = job.get("status")
+    return said if isinstance(said, str) else ""
+
+
+def state(job: Mapping[str, Any], details: Mapping[str, Any], stderr: str, exit_code: str = "") -> LabState:
     """Return what *job* (fields of the job resource) and *details* (of the batch system) mean.
 
-    *stderr* is read only for the cause of an end.
+    *stderr* is read only for the cause of an end, and *exit_code*, from the job's own file, only if the batch system
+    knows the end and UNICORE does not yet: what it shows then may be of the run before.
     """
-    status, site_id = job.get("status"), str(job.get("batchSystemID") or "")[:64]
+    said, site_id = status(job), str(job.get("batchSystemID") or "")[:64]
     slurm = str(details.get("JobState") or "").split(" ")[0].rstrip("+")
-    if status in FINAL:
+    if said in FINAL:
         return ended(job, slurm, stderr, site_id)
-    if slurm in _ENDED_IN_SLURM and status in _RUNNING | {"QUEUED"}:
-        return ended({}, slurm, stderr, site_id)
-    if status in _RUNNING:
+    if slurm in _ENDED_IN_SLURM and said in _RUNNING | {"QUEUED"}:
+        return ended({"exitCode": exit_code.strip()}, slurm, stderr, site_id)
+    if said in _RUNNING:
         return LabState(
             state=State.RUNNING,
             nodes=nodes(details.get("NodeList")),
             ends=_time(details.get("EndTime")),
             site_id=site_id,
         )
-    if status in _WAITING:
+    if said in _WAITING:
         expected = _time(details.get("StartTime"))
         return LabState(state=State.QUEUED, text=_queued(details), expected_start=expected, site_id=site_id)
     return LabState(state=State.UNKNOWN)
@@ -118,7 +126,7 @@ def ended(job: Mapping[str, Any], slurm: str, stderr: str, site_id: str) -> LabS
         state=State.ENDED,
         code=code,
         text=text,
-        exit_code=int(exit_code) if re.fullmatch(r"-?[0-9]{1,9}", exit_code) else None,
+        exit_code=int(exit_code) if _EXIT_CODE.fullmatch(exit_code) else None,
         log_tail=stderr[-8192:],
         site_id=site_id,
     )
@@ -138,6 +146,8 @@ def _cause(job: Mapping[str, Any], slurm: str, stderr: str) -> tuple[str, str]:
     for pattern, code, text in _IN_MESSAGE:
         if found := pattern.search(message):
             return code, text.format(*(group.strip() for group in found.groups()))
+    if (exit_code := str(job.get("exitCode") or "")) != "0" and _EXIT_CODE.fullmatch(exit_code):
+        return "exited", f"The lab's server ended with exit code {exit_code}."
     return _ENDED_IN_SLURM.get(slurm, ("failed", "The lab's job has failed."))
 
 
@@ -194,5 +204,5 @@ def _time(text: object) -> datetime | None:
     """Return a time of the batch system, which is local to the cluster: taken as this machine's zone."""
     try:
         return datetime.fromisoformat(str(text)).astimezone()
-    except ValueError:
+    except (ValueError, OverflowError, OSError):
         return None
