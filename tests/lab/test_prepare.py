@@ -310,8 +310,8 @@ async def test_daemon_in_its_own_session(hub: FakeHub, job: JobProcess):
 
 
 async def test_step_that_kills_the_launcher(hub: FakeHub, job: JobProcess):
-    """A launcher that is killed takes the step along."""
-    await launched(hub, job, step("echo $$ > $FAKE_RECORD/pid", "kill -9 $PPID", "sleep 600"))
+    """A launcher that is killed takes the process of the step along."""
+    await launched(hub, job, step("echo $$ > $FAKE_RECORD/pid", "kill -9 $PPID", "exec sleep 600"))
 
     assert await job.ended() == -signal.SIGKILL
     pid = int((job.directory / "pid").read_text("ascii"))
