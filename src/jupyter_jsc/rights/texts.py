@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """What users read in the tree of their choices, in both languages. Pure; called by the modules that decide."""
 
+import functools
 from collections.abc import Sequence
 from datetime import datetime
 
@@ -20,11 +21,13 @@ def no_group(support: str) -> Text:
     )
 
 
+@functools.lru_cache(1000)
 def on_system(label: str) -> Text:
     """Return the place of a system's limit, for :func:`limit_reached`."""
     return Text(en=f" on {label}", de=f" auf {label}")
 
 
+@functools.lru_cache(1000)
 def with_option(label: str) -> Text:
     """Return the place of an option's limit, for :func:`limit_reached`."""
     return Text(en=f" with {label}", de=f" mit {label}")
