@@ -128,15 +128,18 @@ def _check_signs(text: str) -> None:
 
 
 def _said(error: yaml.YAMLError, text: str) -> tuple[int, str]:
+    """Return the line, within the text, and what the parser says."""
     if not isinstance(error, yaml.MarkedYAMLError) or (mark := error.problem_mark or error.context_mark) is None:
-        return 0, "The YAML cannot be read."
-    lines = text.split("\n")
-    if mark.line < len(lines) and "\t" in lines[mark.line][: mark.column + 1]:
-        return mark.line + 1, "A tab stands here; YAML is indented by spaces."
-    began = error.context_mark.line + 1 if error.context_mark else mark.line + 1
-    context = f" {error.context}" + (f" that begins in line {began}" if began <= mark.line else "")
-    problem = f"The YAML cannot be read{context if error.context else ''}: {error.problem}."
-    return mark.line + 1, "".join(sign for sign in problem if sign.isprintable())
+        return 1, "The YAML cannot be read."
+    lines = text.splitlines() or [""]
+    line = min(mark.line, len(lines) - 1)
+    if "\t" in lines[line][: mark.column + 1]:
+        return line + 1, "A tab stands here; YAML is indented by spaces."
+    began = error.context_mark.line if error.context_mark else line
+    context = f" {error.context}" if error.context else ""
+    context += f" that begins in line {began + 1}" if context and began < line else ""
+    problem = f"The YAML cannot be read{context}: {error.problem}."
+    return line + 1, "".join(sign for sign in problem if sign.isprintable())
 
 
 def plain(text: str) -> str | int | float | bool | None:
@@ -154,7 +157,7 @@ def plain(text: str) -> str | int | float | bool | None:
 class _Frame:
     """A mapping or list that is being read."""
 
-    __slots__ = ("anchor", "as_key", "height", "key", "line", "merged", "node", "size", "start")
+    __slots__ = ("anchor", "as_key", "height", "key", "line", "merged", "merges", "node", "size", "start")
 
     def __init__(self, node: Branch | Items, anchor: str | None, start: int, *, as_key: bool) -> None:
         self.node = node
@@ -165,6 +168,7 @@ class _Frame:
         self.line = start
         self.size = 1
         self.height = 0
+        self.merges = False
         self.merged: list[Branch] = []
 
 
@@ -229,7 +233,9 @@ class _Reader:
         frame = self._stack[-1]
         frame.line = self.line
         if unquoted and key == "<<":
-            frame.key = _MERGE
+            if frame.merges:
+                self._fault("There is a second `<<` here; write `<<: [*a, *b]`.")
+            frame.key, frame.merges = (_SKIP if frame.merges else _MERGE), True
             return
         frame.key = key
         if unquoted and not isinstance(plain(key), str):

@@ -51,7 +51,7 @@ class Source:
 def read_folder(folder: Path) -> Source:
     """Return what the files of *folder* say together."""
     source = Source(root=FOLDER)
-    files = list(_files(folder, source))
+    files = sorted(_files(folder, source))
     if not files and not source.findings:
         source.refuse(FOLDER, 0, f"{folder} has no file that ends with {' or '.join(ENDINGS)}.")
     budget, left = Budget(), MAX_BYTES
@@ -78,7 +78,7 @@ def read_file(path: Path) -> Source:
 
 
 def _files(folder: Path, source: Source) -> Iterator[str]:
-    """Yield the files that count, sorted within each folder, relative to *folder*."""
+    """Yield the files that count, relative to *folder*."""
     waiting, seen = [""], 0
     while waiting:
         inside = waiting.pop()

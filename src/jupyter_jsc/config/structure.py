@@ -166,4 +166,6 @@ def _fault(value: Any, kind: str) -> str:
 
 
 def _sentence(text: str) -> str:
-    return f"{text[:1].upper()}{text[1:]}" + ("" if text.endswith(".") else ".")
+    """Return *text* with a capital, if it does not begin with the name of a field such as ``first_port``."""
+    text = text[:1].upper() + text[1:] if text.split(" ", 1)[0].isalpha() else text
+    return text if text.endswith(".") else f"{text}."
