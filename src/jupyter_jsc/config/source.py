@@ -6,6 +6,7 @@ All are merged mapping by mapping. Nothing outside the folder is ever read: symb
 folder itself may be reached by one. Called by :mod:`.load`.
 """
 
+import functools
 import os
 import re
 import stat
@@ -20,6 +21,7 @@ from jupyter_jsc.config.findings import Finding, shown_file, written
 ENDINGS = (".yaml", ".yml")
 FOLDER = "."
 """Stands for the folder itself where a mistake belongs to none of its files."""
+WORD = re.compile(r"[\w.-]+")
 MAX_FILES = 1000
 MAX_FOLDERS = 1000
 MAX_FILE_BYTES = 1_000_000
@@ -38,10 +40,13 @@ class Source:
     unread: list[str | None] = field(default_factory=list)
     """Texts of files that could not be understood, none of which stands in the tree; None: not even a text."""
 
+    @functools.cached_property
+    def _words(self) -> frozenset[str]:
+        return frozenset(word for text in self.unread if text for word in WORD.findall(text))
+
     def may_hold(self, name: str) -> bool:
         """Tell whether what could not be understood may define *name*: then its absence is no mistake of its own."""
-        word = re.compile(rf"(?<![\w.-]){re.escape(name)}(?![\w.-])")
-        return any(text is None or word.search(text) for text in self.unread)
+        return None in self.unread or name in self._words
 
     def refuse(self, file: str, line: int, message: str, *path: str) -> None:
         """Add a finding at a place."""
