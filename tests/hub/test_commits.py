@@ -7,6 +7,9 @@ import signal
 
 import pytest
 
+from jupyter_jsc.config.settings import HubSettings
+from jupyter_jsc.errors import InvalidRequest
+from jupyter_jsc.hub.portal import Portal
 from tests.hub.test_stream import listening
 from tests.hub.world import BEGINNING, OPTIONS, Manager, serve, until
 
@@ -161,6 +164,24 @@ async def test_a_configuration_that_is_wrong_changes_nothing(hub):
         options.body["configuration"],
         options.body["systems"]["juwels"]["label"],
     )
+
+
+async def test_the_portal_keeps_its_name(hub):
+    """Labs are known by it: a commit that changes it changes no lab's id, and a hub with labs does not start with it."""
+    lab = await hub.running("named")
+    await hub.commit("renamed", lambda tree: tree.update(hub="other"))
+    assert await lab.in_state("running")
+    another = await hub.start("named-too")
+    assert "test" == another.job["hub"]
+    settings = HubSettings(
+        configuration=hub.published.link,
+        manager_token_files={"unicoremgr": hub.folder / "token"},
+        tunnelmgr_token_file=hub.folder / "token",
+    )
+    with pytest.raises(InvalidRequest, match="in use under another name"):
+        Portal.from_settings(settings, database_url=f"sqlite:///{hub.folder}/hub.sqlite")
+    await another.cancel()
+    await lab.stop()
 
 
 async def test_many_commits_while_labs_start(hub):
