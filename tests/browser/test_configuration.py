@@ -25,11 +25,8 @@ SOON_MS = 20_000
 @pytest_asyncio.fixture(loop_scope="session")
 async def centre(ring: Ring) -> AsyncIterator[Centre]:
     """The configuration's repository; its content is back in force afterwards."""
-    found = Centre(ring.folder)
-    before = found.head
-    yield found
-    found.back_to(before)
-    await found.until_published()
+    async with Centre.of(ring.folder) as found:
+        yield found
 
 
 async def open_form(page: Page, ring: Ring) -> None:

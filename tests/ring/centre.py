@@ -5,10 +5,11 @@ import asyncio
 import contextlib
 import json
 import subprocess
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 from typing import Any
 
+import aiohttp
 import yaml
 
 from jupyter_jsc.demo import folder as demo_folder
@@ -20,6 +21,18 @@ class Centre:
     def __init__(self, folder: demo_folder.Folder) -> None:
         self._folder = folder
         self.path = folder.repository
+
+    @classmethod
+    @contextlib.asynccontextmanager
+    async def of(cls, folder: demo_folder.Folder) -> AsyncIterator["Centre"]:
+        """The configuration of a running demo; at the end its content is as it was, and in force."""
+        found = cls(folder)
+        before = found.head
+        try:
+            yield found
+        finally:
+            found.back_to(before)
+            await found.until_in_force()
 
     @contextlib.contextmanager
     def edited(self, name: str) -> Iterator[dict[str, Any]]:
@@ -53,11 +66,16 @@ class Centre:
         except FileNotFoundError:
             return {}
 
-    async def until_published(self) -> None:
-        """Return once the newest commit is in force."""
-        async with asyncio.timeout(30):
-            while self.published != self.head:
-                await asyncio.sleep(0.02)
+    async def until_in_force(self) -> None:
+        """Return once every service says that it uses the newest commit."""
+        local = "http://127.0.0.1:{}/health/ready"
+        addresses = [local.format(self._folder.ports[name]) for name in ("unicoremgr", "tunnelmgr")]
+        addresses.append(f"{self._folder.address}hub/api/jsc/health/ready")
+        head = self.head
+        async with asyncio.timeout(30), aiohttp.ClientSession() as session:
+            for address in addresses:
+                while await _version(session, address) != head:
+                    await asyncio.sleep(0.02)
 
     def back_to(self, commit: str) -> None:
         """Commit the content of an earlier *commit*."""
@@ -70,6 +88,11 @@ class Centre:
         """Run git in the working tree and return what it prints."""
         done = subprocess.run(["git", *arguments], cwd=self.path, capture_output=True, text=True, check=True)
         return done.stdout.strip()
+
+
+async def _version(session: aiohttp.ClientSession, address: str) -> str:
+    async with session.get(address) as response:
+        return str((await response.json())["details"]["configuration"])
 
 
 def without_system(path: Path, name: str) -> None:

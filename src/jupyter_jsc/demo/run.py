@@ -6,6 +6,7 @@ proxy and hub, says when the portal answers, and ends everything at SIGINT or SI
 """
 
 import asyncio
+import logging
 import shlex
 import shutil
 import signal
@@ -15,6 +16,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 import aiohttp
+import structlog
 from rich.console import Console
 from rich.table import Table
 
@@ -32,6 +34,8 @@ async def run(path: Path, *, port: int, queue_delay_s: float, token_s: int, envi
 
     Raises :class:`Conflict` if the folder or the port is in use, :class:`Unavailable` if a process ends by itself.
     """
+    # The terminal is the user's; of what this process logs itself only trouble is of interest there.
+    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.WARNING))
     stop = asyncio.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
