@@ -131,8 +131,13 @@ def _listed(titles: Sequence[str], and_: str, more: str) -> str:
 
 
 def _moment(moment: datetime) -> str:
-    return f"{moment:%Y-%m-%d %H:%M %Z}"
+    return f"{moment:%Y-%m-%d %H:%M} {_zone(moment)}"
 
 
 def _moment_de(moment: datetime) -> str:
-    return f"{moment:%d.%m.%Y %H:%M %Z}"
+    return f"{moment:%d.%m.%Y %H:%M} {_zone(moment)}"
+
+
+def _zone(moment: datetime) -> str:
+    offset = f"{moment:%z}"
+    return f"UTC{offset[:3]}:{offset[3:5]}" if moment.utcoffset() else "UTC"
