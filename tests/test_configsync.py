@@ -100,7 +100,7 @@ async def test_a_refused_commit_is_told(git: Git, settings: SyncSettings) -> Non
         assert f'jsc_configuration_info{{version="{good}"}} 1.0' in metrics
         assert "jsc_sync_mistakes 0.0" not in metrics
         healed = git.commit_tree(small.tree(support="healed"))
-        assert (await until(http, in_force(healed)))["refused"] is None
+        await until(http, lambda details: (details["configuration"], details["refused"]) == (healed, None))
         assert "jsc_sync_mistakes 0.0" in (await http.get("/metrics")).text
 
 

@@ -101,8 +101,7 @@ class Repository:
         source = str(self.remote.folder) if self.remote.folder and "://" not in self.remote.url else self.remote.url
         await self._git(
             *("fetch", "--quiet", "--depth=1", "--force", "--no-tags", "--no-recurse-submodules", "--update-shallow"),
-            *("--no-write-fetch-head", "--no-auto-maintenance"),
-            *("--", source, f"+refs/heads/{self.remote.branch}:{_INCOMING}"),
+            *("--no-auto-maintenance", "--", source, f"+refs/heads/{self.remote.branch}:{_INCOMING}"),
             limit_s=FETCH_S,
         )
         commit = (
@@ -254,6 +253,17 @@ def _why(said: str, remote: Remote) -> NotFound | Unavailable:
         return NotFound(f"The repository has no branch {remote.branch!r}.")
     reasons = [line for line in said.splitlines() if line.startswith(("fatal:", "error:"))] or said.splitlines()[-1:]
     return Unavailable("The repository cannot be read: " + "".join(reasons[:1])[:300])
+
+
+def _fetched(path: Path) -> str:
+    """Return the commit that git noted; asking git for it takes longer."""
+    try:
+        found = re.match(r"[0-9a-f]{40,64}\b", path.read_text("utf-8", "replace"))
+    except OSError:
+        found = None
+    if found is None:
+        raise Unavailable("The copy of the repository is damaged and is made anew.")
+    return found[0]
 
 
 def _mark(path: Path) -> object:

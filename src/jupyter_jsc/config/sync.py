@@ -123,7 +123,7 @@ class Sync:
         written = self._versions / f"{_TEMPORARY}{commit}"
         _remove(written)
         try:
-            _write_tree(written, files, contents)
+            _write_tree(written, files, contents, self._versions / (self.in_force or commit))
             self._step("written")
             configuration = load.load(written)
             self._step("checked")
@@ -221,23 +221,41 @@ def _mistake(file: str, message: str) -> Mistake:
     return Mistake(_CONTROL.sub("?", file)[:300], 0, "", message)
 
 
-def _write_tree(folder: Path, files: Sequence[Entry], contents: Sequence[bytes]) -> None:
-    """Write the files so that they survive a loss of power; a commit whose paths contradict each other is refused."""
+def _write_tree(folder: Path, files: Sequence[Entry], contents: Sequence[bytes], before: Path) -> None:
+    """Write the files so that they survive a loss of power; a commit whose paths contradict each other is refused.
+
+    A file that is the same in *before*, another version, is that one: waiting for the disk takes longer than all else.
+    """
     folder.mkdir()
     folders = {folder}
     for entry, content in zip(files, contents, strict=True):
-        path = folder / os.fsdecode(entry.path)
+        name = os.fsdecode(entry.path)
+        path = folder / name
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
-            with path.open("xb") as file:
-                file.write(content)
-                file.flush()
-                os.fsync(file.fileno())
+            if _holds(before / name, content):
+                path.hardlink_to(before / name)
+            else:
+                _write(path, content)
         except (FileExistsError, NotADirectoryError) as error:
             raise ConfigurationRefused([_mistake(path.name, "The commit has this path twice.")]) from error
         folders.update(parent for parent in path.parents if parent.is_relative_to(folder))
     for each in folders:
         _flush(each)
+
+
+def _holds(path: Path, content: bytes) -> bool:
+    try:
+        return path.stat().st_size == len(content) and path.read_bytes() == content
+    except OSError:
+        return False
+
+
+def _write(path: Path, content: bytes) -> None:
+    with path.open("xb") as file:
+        file.write(content)
+        file.flush()
+        os.fsync(file.fileno())
 
 
 def _flush(folder: Path) -> None:
