@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from jupyter_jsc.config import document
-from jupyter_jsc.config.document import Branch, Budget, Items, Place, UnreadableError
+from jupyter_jsc.config.document import Branch, Budget, Items, Place, Unreadable
 
 
 @pytest.fixture(params=["libyaml", "python"], autouse=True)
@@ -157,7 +157,7 @@ CHAIN = "a0: &a0 {}\n" + "".join(f"a{n + 1}: &a{n + 1} {{x: *a{n}}}\n" for n in 
 )
 def test_a_text_that_cannot_be_understood_says_why(text: str, line: int, message: str) -> None:
     """The line and a sentence, at once, however large the thing would be."""
-    with pytest.raises(UnreadableError) as caught:
+    with pytest.raises(Unreadable) as caught:
         document.read(text, "a.yaml", Budget())
     assert (caught.value.line, caught.value.message) == (line, message)
 
@@ -167,7 +167,7 @@ def test_a_text_that_cannot_be_understood_says_why(text: str, line: int, message
 )
 def test_broken_yaml_has_a_line(text: str) -> None:
     """Whatever the parser says, it comes with a line of the file."""
-    with pytest.raises(UnreadableError) as caught:
+    with pytest.raises(Unreadable) as caught:
         document.read(text, "a.yaml", Budget())
     assert 1 <= caught.value.line <= text.count("\n") + 1
 
@@ -177,7 +177,7 @@ def test_the_budget_is_one_for_all_files() -> None:
     budget = Budget()
     budget.left = 3
     document.read("a: 1", "a.yaml", budget)
-    with pytest.raises(UnreadableError):
+    with pytest.raises(Unreadable):
         document.read("b: 1", "b.yaml", budget)
 
 
@@ -187,6 +187,6 @@ SIGNS = st.text(st.sampled_from("ab:- \n[]{}*&!%#\"'|>?,\t~5<\\ux"), max_size=60
 @given(SIGNS | st.text(max_size=60))
 def test_any_text_is_read_or_refused(text: str) -> None:
     """Nothing but our error comes out, and what is read are keys with places."""
-    with contextlib.suppress(UnreadableError):
+    with contextlib.suppress(Unreadable):
         tree, _ = document.read(text, "a.yaml", Budget())
         assert set(tree) == set(tree.places)

@@ -19,6 +19,8 @@ class Inner(Section):
     def _in_order(self) -> "Inner":
         if self.low > self.high:
             raise ValueError("low is above high")
+        if len(self.name) > 500:
+            raise ValueError(self.name)
         return self
 
 
@@ -77,3 +79,9 @@ def test_what_a_section_says_as_a_whole_is_found_too(
 ) -> None:
     """Unless it could be said only because something wrong was taken out."""
     assert said(tree) == expected
+
+
+def test_what_a_section_says_is_cut() -> None:
+    """A text of a megabyte in it is not shown in full."""
+    ((_, message),) = said(RIGHT | {"one": {"name": "x" * 1000}})
+    assert message == f"{'x' * 300}…."

@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from jupyter_jsc.config import document
-from jupyter_jsc.config.document import Branch, Budget, Place, UnreadableError
+from jupyter_jsc.config.document import Branch, Budget, Place, Unreadable
 from jupyter_jsc.config.findings import Finding, shown_file, written
 
 ENDINGS = (".yaml", ".yml")
@@ -126,7 +126,7 @@ def _read(path: Path, name: str, source: Source, budget: Budget, left: int) -> i
     except UnicodeDecodeError as error:
         line = error.object.count(b"\n", 0, error.start) + 1
         source.refuse(name, line, "The file is no text in UTF-8.")
-    except UnreadableError as error:
+    except Unreadable as error:
         source.refuse(name, error.line, error.message)
     else:
         source.findings += [
@@ -140,17 +140,17 @@ def _read(path: Path, name: str, source: Source, budget: Budget, left: int) -> i
 
 
 def _bytes(path: Path, left: int) -> bytes:
-    """Return what the file holds. Raises OSError; :class:`UnreadableError` if it is no usual file or too large."""
+    """Return what the file holds. Raises OSError; :class:`Unreadable` if it is no usual file or too large."""
     # Neither following a link nor waiting for a pipe, even if the file was changed since the folder was listed.
     descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
     with os.fdopen(descriptor, "rb") as file:
         if not stat.S_ISREG(os.fstat(descriptor).st_mode):
-            raise UnreadableError(0, "This is no usual file.")
+            raise Unreadable("This is no usual file.")
         data = file.read(MAX_FILE_BYTES + 1)
     if len(data) > MAX_FILE_BYTES:
-        raise UnreadableError(0, f"The file is larger than {MAX_FILE_BYTES // 1_000_000} MB.")
+        raise Unreadable(f"The file is larger than {MAX_FILE_BYTES // 1_000_000} MB.")
     if len(data) > left:
-        raise UnreadableError(0, f"Together the files are larger than {MAX_BYTES // 1_000_000} MB.")
+        raise Unreadable(f"Together the files are larger than {MAX_BYTES // 1_000_000} MB.")
     return data
 
 
