@@ -125,7 +125,8 @@ async def _announce(folder: demo_folder.Folder) -> None:
         f"\nSystems, software, groups and messages are files in a git repository. Change them while the portal runs:\n"
         f"   edit    {folder.repository}/systems/juwels.yaml\n"
         f'   commit  git -C {shlex.quote(str(folder.repository))} commit --all --message "Allow more nodes"\n'
-        f"   watch   the open form of a new lab: it follows without a reload"
+        f"   watch   the open form of a new lab: it follows without a reload. What is wrong with a commit that changes\n"
+        f"           nothing stands in {folder.published}/refused.txt"
     )
     console.print(f"\nLabs, settings and logs are in {folder.path}. Ctrl-C ends everything.")
 
@@ -133,10 +134,10 @@ async def _announce(folder: demo_folder.Folder) -> None:
 _PROVIDERS = {"jsc": "JSC account", "aai": "Helmholtz AAI"}
 _WHO = {
     "alice": "a user with five systems and two projects",
-    "nora": "a newcomer without an account on a supercomputer: the cloud only",
+    "nora": "a newcomer without HPC account: the cloud only",
     "gus": "a guest without any account: nothing yet",
-    "carla": "a student of a course: its reservation only",
-    "ines": "a member of an institute that may use more nodes, for longer",
+    "carla": "a student of a course: only its reservation",
+    "ines": "of an institute: more nodes, for longer",
     "oscar": "an operator (administrator of the portal)",
 }
 
