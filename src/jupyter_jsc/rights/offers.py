@@ -17,7 +17,7 @@ from jupyter_jsc.rights.tree import PartitionChoice, Place
 
 
 class Grant(NamedTuple):
-    """Where one of the groups opens an option on a system; None restricts nothing."""
+    """Where one of the groups opens an option on a system."""
 
     partitions: int
     """Bits of partitions."""
@@ -26,7 +26,7 @@ class Grant(NamedTuple):
     projects: int
     """The same for the project."""
     reservations: int | None
-    """Bits of the reservations of which one must be chosen."""
+    """Bits of the reservations of which one must be chosen; None: none must."""
 
     @property
     def unrestricted(self) -> bool:
@@ -72,11 +72,12 @@ class OptionOffer:
     groups: tuple[str, ...]
     """The groups that open it here; none where the configuration has no groups."""
     max_labs: int | None
+    """The widest of their limits for a user's labs with it; None: no limit."""
 
 
 @dataclass(frozen=True)
 class SystemOffer:
-    """A system, with what is independent of groups in the first fields."""
+    """A system, with what groups open on it in ``options`` and ``max_labs``."""
 
     key: str
     system: System
@@ -89,6 +90,7 @@ class SystemOffer:
     reservations: ReservationIndex
     options: tuple[OptionOffer, ...] = ()
     max_labs: int | None = None
+    """The widest limit for a user's labs here; None: no limit."""
     rows: dict[Opening, dict[Payer, Row]] = field(default_factory=dict)
     """Rows that were made already (:mod:`.places`), for all groups."""
 

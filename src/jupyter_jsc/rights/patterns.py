@@ -19,7 +19,7 @@ _MOST_KNOWN, _LONGEST_KNOWN = 20_000, 200
 T = TypeVar("T")
 
 
-def is_wild(pattern: str) -> bool:
+def _is_wild(pattern: str) -> bool:
     """Tell whether *pattern* can fit anything but itself."""
     return any(sign in pattern for sign in "*?[")
 
@@ -29,7 +29,7 @@ class Patterns:
 
     def __init__(self, patterns: Iterable[str]) -> None:
         listed = frozenset(patterns)
-        wild = sorted(filter(is_wild, listed))
+        wild = sorted(filter(_is_wild, listed))
         self._plain = listed.difference(wild)
         self._wild = re.compile("|".join(map(fnmatch.translate, wild))) if wild else None
 
