@@ -84,7 +84,7 @@ async def run(settings: SyncSettings) -> None:
         if settings.once:
             outcome = await sync.update()
             if outcome.mistakes:
-                raise ConfigurationRefused(outcome.mistakes)
+                raise ConfigurationRefused.of(outcome.mistakes)
         elif settings.port is None:
             await _until_signal(Follower(sync, settings.interval_s))
         else:

@@ -201,7 +201,7 @@ def wanted(entries: Sequence[Entry]) -> list[Entry]:
     if sum(entry.size for entry in files) > MAX_BYTES:
         mistakes.append(_mistake("", f"The files have more than {MAX_BYTES // 1_000_000} MB together."))
     if mistakes:
-        raise ConfigurationRefused(mistakes)
+        raise ConfigurationRefused.of(mistakes)
     return files
 
 
@@ -238,7 +238,7 @@ def _write_tree(folder: Path, files: Sequence[Entry], contents: Sequence[bytes],
             else:
                 _write(path, content)
         except (FileExistsError, NotADirectoryError) as error:
-            raise ConfigurationRefused([_mistake(path.name, "The commit has this path twice.")]) from error
+            raise ConfigurationRefused.of([_mistake(path.name, "The commit has this path twice.")]) from error
         folders.update(parent for parent in path.parents if parent.is_relative_to(folder))
     for each in folders:
         _flush(each)

@@ -114,7 +114,7 @@ async def _published(path: Path, *, newest: bool = False) -> Configuration:
     with sync.held():
         outcome = await sync.update()
     if outcome.mistakes and (newest or sync.in_force is None):
-        raise ConfigurationRefused(outcome.mistakes)
+        raise ConfigurationRefused.of(outcome.mistakes)
     return load.load((path / PUBLISHED / "current").resolve())
 
 
