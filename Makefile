@@ -4,7 +4,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 export PYTHONDONTWRITEBYTECODE :=
 
-.PHONY: help demo test check format bench lock clean
+.PHONY: help demo test check format docs bench lock clean
 
 help: ## list the commands
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -26,6 +26,9 @@ check: .venv/dev ## the fast gate: format, lint, types, imports, sizes, links
 format: .venv/dev ## let ruff format and fix the code
 	@$(BIN)/ruff format --quiet .
 	@$(BIN)/ruff check --quiet --fix .
+
+docs: .venv/dev ## write the configuration's reference page and schema anew
+	@$(BIN)/python -m jupyter_jsc.config.reference examples/config docs/reference
 
 bench: .venv/dev node_modules/.installed ## measure against the stock peers, print tables, write bench/results/
 	@$(BIN)/python -m bench

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""``python -m bench [latency] [start] [tunnels]``: measure, print tables, write ``bench/results/``; all by default."""
+"""``python -m bench [commits] [latency] …``: measure, print tables, write ``bench/results/``; all by default."""
 
 import asyncio
 import importlib
@@ -10,7 +10,9 @@ from collections.abc import Sequence
 from bench import table
 
 BENCHES = {
+    "commits": "Commits in a row while labs run and start: when each process has taken them over",
     "latency": "A kernel's answer through each chain",
+    "options": "What a user with 200 accounts on 10 systems may start, against asking about every combination",
     "start": "A start from click to first answer; the idle system; the demo's own start",
     "tunnels": "Forwards opened and closed on one master",
 }

@@ -2,23 +2,17 @@
 """The clients against a real server that behaves badly: errors by class, retries where they help, limits."""
 
 import asyncio
-import datetime as dt
-import ipaddress
 import json
-import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
 
 import pytest
 import stamina
 from aiohttp import web
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.x509.oid import NameOID
 from pydantic import SecretStr
 
 from jupyter_jsc import client, errors, names, wire
+from tests.tls import authority
 
 LAB = wire.LabRef(
     lab_id=names.lab_id("h", "u", "s"),
@@ -225,26 +219,6 @@ async def test_the_version_of_a_start_travels_in_the_query(peer: Peer, manager: 
     peer.answers = [answer(204)]
     await manager.stop(LAB.model_copy(update={"configuration": "v1"}))
     assert peer.requests[0][1].endswith("?system=juwels&configuration=v1")
-
-
-def authority(folder: Path) -> tuple[Path, ssl.SSLContext]:
-    """A certificate for loopback that only its own file vouches for, and what a server needs of it."""
-    key = ec.generate_private_key(ec.SECP256R1())
-    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "test")])
-    now = dt.datetime.now(dt.UTC)
-    address = x509.SubjectAlternativeName([x509.IPAddress(ipaddress.ip_address("127.0.0.1"))])
-    builder = x509.CertificateBuilder(name, name, key.public_key(), x509.random_serial_number())
-    builder = builder.not_valid_before(now).not_valid_after(now + dt.timedelta(days=1))
-    builder = builder.add_extension(address, critical=False)
-    certificate = builder.sign(key, hashes.SHA256())
-    public, private = folder / "ca.pem", folder / "key.pem"
-    public.write_bytes(certificate.public_bytes(serialization.Encoding.PEM))
-    private.write_bytes(
-        key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
-    )
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.load_cert_chain(public, private)
-    return public, context
 
 
 async def test_a_private_authority_is_trusted_where_it_is_named(tmp_path: Path) -> None:

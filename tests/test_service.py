@@ -108,6 +108,12 @@ def test_without_a_callers_file_nobody_may_call(tmp_path: Path, content: str | N
         service.Callers(path).identify("Bearer right")
 
 
+def test_a_service_for_no_callers() -> None:
+    """One that nothing but health is asked of needs no file."""
+    with pytest.raises(errors.NotAuthenticated):
+        service.Callers(None).identify("Bearer right")
+
+
 async def test_a_caller_is_known_to_the_handler_by_name(callers_file: Path) -> None:
     """The log and a handler can tell who calls."""
     assert service.Callers(callers_file).identify("bearer right") == "demo"

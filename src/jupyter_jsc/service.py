@@ -38,10 +38,11 @@ _OPEN = ("/health/live", "/health/ready", "/metrics")
 class Callers:
     """The services that may call us, by the SHA-256 of their tokens; the file is read again when it changes.
 
-    A new version that cannot be read does not replace the last good one; without any, nobody may call.
+    A new version that cannot be read does not replace the last good one; without any, or without a file, nobody may
+    call.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path | None) -> None:
         self._path = path
         self._seen: tuple[int, int] | None = None
         self._by_name: dict[str, str] = {}
@@ -58,6 +59,8 @@ class Callers:
         return found[0]
 
     def _table(self) -> Mapping[str, str]:
+        if self._path is None:
+            return {}
         try:
             stat = self._path.stat()
             mark = (stat.st_mtime_ns, stat.st_size)

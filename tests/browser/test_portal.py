@@ -46,7 +46,7 @@ async def test_login_by_each_provider(visit: Visit, ring: Ring, name: str) -> No
 async def test_a_newcomer_reads_whom_to_ask(visit: Visit, ring: Ring) -> None:
     """A user without any account gets no dead button but an address."""
     async with visit() as page:
-        await log_in(page, ring, "nora")
+        await log_in(page, ring, "gus")
         await expect(page.get_by_role("main")).to_contain_text("support@example.org")
         await expect(page.get_by_role("link", name="New lab")).to_have_count(0)
 

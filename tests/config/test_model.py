@@ -4,14 +4,11 @@
 import pytest
 
 from jupyter_jsc.config.systems import System
-from jupyter_jsc.demo import centre
+from tests.config import full
 
 
 def system(*lab_hosts: str) -> System:
-    site = centre.SITES["juwels"]
-    names = [node.name for node in site.login_nodes]
-    tree = site.system("http://x/rest/core", dict.fromkeys(names, 22), dict.fromkeys(names, "ssh-ed25519 AAAA"))
-    return System.model_validate(tree | {"lab_hosts": list(lab_hosts)})
+    return System.model_validate(full.tree()["systems"]["juwels"] | {"lab_hosts": list(lab_hosts)})
 
 
 @pytest.mark.parametrize(

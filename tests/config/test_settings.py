@@ -70,3 +70,16 @@ def test_a_missing_file_is_named(tmp_path: Path) -> None:
     """A wrong path is a sentence, no traceback."""
     with pytest.raises(InvalidRequest, match=r"own\.yaml"):
         load.load_file(settings.HubSettings, tmp_path / "own.yaml")
+
+
+def test_a_mistake_has_its_line(tmp_path: Path) -> None:
+    """Settings are checked as thoroughly as the configuration."""
+    (tmp_path / "own.yaml").write_text("configuration: /etc/jsc\nmanager_token_files: {}\npoll_interval: 5\n")
+    with pytest.raises(InvalidRequest) as caught:
+        load.load_file(settings.HubSettings, tmp_path / "own.yaml")
+    assert caught.value.message.split("\n")[1:] == [
+        "  own.yaml: tunnelmgr_token_file: `tunnelmgr_token_file` is missing. Allowed: the path of a file or folder.",
+        "  own.yaml:3: poll_interval: There is no key `poll_interval` here. "
+        "Allowed: configuration, manager_token_files, tunnelmgr_token_file, poll_interval_s. "
+        "Did you mean poll_interval_s?",
+    ]

@@ -9,17 +9,18 @@ from pathlib import Path
 
 import asyncssh
 import httpx
-import pytest
+import pytest_asyncio
 
+from jupyter_jsc.config import load
 from jupyter_jsc.demo import centre, run
 from jupyter_jsc.demo import folder as demo_folder
 from jupyter_jsc.demo.login import USER
 
 
-@pytest.fixture
-def folder(tmp_path: Path) -> demo_folder.Folder:
+@pytest_asyncio.fixture
+async def folder(tmp_path: Path) -> demo_folder.Folder:
     """The demo's folder with free ports."""
-    return demo_folder.prepare(tmp_path, port=0, queue_delay_s=0, token_s=60, python=sys.executable)
+    return await demo_folder.prepare(tmp_path, port=0, queue_delay_s=0, token_s=60, python=sys.executable)
 
 
 async def test_provider_sites_and_login_nodes_answer_until_sigterm(folder: demo_folder.Folder) -> None:
@@ -31,17 +32,22 @@ async def test_provider_sites_and_login_nodes_answer_until_sigterm(folder: demo_
         async with asyncio.timeout(60), httpx.AsyncClient(timeout=10) as http:
             metadata = (await _answer(http, f"{issuer}/.well-known/openid-configuration")).json()
             assert metadata["issuer"] == issuer
-            for name in centre.SITES:
-                site = await _answer(http, f"http://127.0.0.1:{folder.ports[name]}/{name.upper()}/rest/core")
-                assert site.json()["server"]["siteName"] == name.upper()
-        for name, site in centre.SITES.items():
+            for site in sites(folder):
+                root = await _answer(http, f"http://127.0.0.1:{folder.ports[site.key]}/{site.name}/rest/core")
+                assert root.json()["server"]["siteName"] == site.name
+        for site in sites(folder):
             for node in site.login_nodes:
-                await _enter(folder, name, node)
+                await _enter(folder, site.key, node)
     finally:
         world.send_signal(signal.SIGTERM)
         async with asyncio.timeout(20):
             code = await world.wait()
     assert code == 0
+
+
+def sites(folder: demo_folder.Folder) -> list[centre.Site]:
+    """The sites of the configuration in force."""
+    return list(centre.sites(load.load((folder.published / "current").resolve())).values())
 
 
 async def _answer(http: httpx.AsyncClient, url: str) -> httpx.Response:

@@ -10,6 +10,7 @@ import contextlib
 import logging
 import socket
 import time
+from collections import defaultdict
 from collections.abc import AsyncIterator
 from types import SimpleNamespace
 from typing import Any
@@ -24,7 +25,6 @@ from jupyter_jsc.hub.authenticator import LabAuthenticator
 from jupyter_jsc.hub.login import LoginFailed
 from tests.demo.identity_browser import CALLBACK, CLIENT, Browser
 from tests.demo.unicore.conftest import serve
-from tests.hub.test_accounts import CENTRE
 
 
 class User:
@@ -62,7 +62,7 @@ class World:
             userdata_url=f"{base}/oauth2/userinfo",
             revoke_url=f"{base}/oauth2/revoke",
         )
-        self.authenticator._portal = SimpleNamespace(configuration=CENTRE)
+        self.authenticator._portal = SimpleNamespace(state_locks=defaultdict(asyncio.Lock))
 
     def end_pauses(self) -> None:
         """Let the pauses after failures be over."""
@@ -95,12 +95,12 @@ async def world(request: pytest.FixtureRequest) -> AsyncIterator[World]:
 
 
 async def test_a_login_keeps_what_later_steps_need(world: World) -> None:
-    """Tokens, their end, accounts by system, and how the person logged in; no second copy of the tokens."""
+    """Tokens, their end, accounts with their keys, and how the person logged in; no second copy of the tokens."""
     user = await world.user()
     assert user.state is not None
     assert {"access_token", "refresh_token", "expires_at", "accounts", "login"} <= set(user.state)
     assert "token_response" not in user.state
-    assert {account["system"] for account in user.state["accounts"]} == {"juwels", "jureca"}
+    assert [] != [key for _, key, _ in user.state["accounts"] if key.startswith("juwels")]
     assert "jsc" in str(user.state["login"]["authenticator"])
 
 
@@ -140,8 +140,47 @@ async def test_rights_are_fresh_and_facts_of_the_login_stay(world: World) -> Non
     login = user.state["login"]
     world.provider.change("alice", accounts=("alice1,juwels,hai,a@x.org",))
     assert await world.authenticator.refresh_user(user) is True
-    assert [account["system"] for account in user.state["accounts"]] == ["juwels"]
+    assert user.state["accounts"] == [["alice1", "juwels", "hai"]]
     assert user.state["login"] == login
+
+
+async def test_a_pushed_list_counts_until_the_provider_tells_one(world: World) -> None:
+    """A refresh whose answer has the claim takes the place of what was pushed; one without leaves it, as a login does."""
+    pushed = {"time": 1, "accounts": [["x", "juwels", "y"]]}
+    user = await world.user(pushed=pushed, group="course")
+    world.authenticator.accounts_claim = "a_claim_that_is_not_told"
+    assert await world.authenticator.refresh_user(user) is True
+    assert (user.state["pushed"], user.state["accounts"]) == (pushed, [])
+    model = {"name": "alice", "auth_state": (await world.user()).state}
+    kept = world.authenticator.reconcile_auth_state_hook(world.authenticator, model, user.state)
+    assert (kept["pushed"], kept["group"]) == (pushed, "course")
+    world.authenticator.accounts_claim = "hpc_infos_attribute"
+    user.state["checked"] = False
+    assert await world.authenticator.refresh_user(user) is True
+    assert user.state["pushed"] is None
+    assert user.state["accounts"]
+    assert user.state["group"] == "course"
+    again = {"name": "alice", "auth_state": (await world.user()).state}
+    assert world.authenticator.reconcile_auth_state_hook(world.authenticator, again, kept)["pushed"] is None
+
+
+async def test_entitlements_and_groups_become_rights(world: World) -> None:
+    """Groups of either claim with their ancestors; what is no claim gives nothing."""
+    world.authenticator.groups_claim = "groups"
+    info = {
+        "sub": "1",
+        "eduperson_entitlement": [
+            "urn:geant:a.example:group:physics:quantum#login",
+            "urn:x:res:juwels:hai:act:alice1:unix",
+        ],
+        "groups": "/portal/demo",
+    }
+    state = world.authenticator.build_auth_state_dict({"access_token": "x"}, info)
+    assert {"urn:geant:a.example:group:physics", "/portal", "/portal/demo"} <= set(state["entitlements"])
+    assert state["entitled"] == [["alice1", "juwels", "hai"]]
+    world.authenticator.groups_claim = world.authenticator.entitlements_claim = ""
+    state = world.authenticator.build_auth_state_dict({"access_token": "x"}, info)
+    assert (state["entitlements"], state["entitled"]) == ([], [])
 
 
 async def test_a_dead_refresh_token_asks_for_a_login(world: World) -> None:

@@ -263,21 +263,6 @@ async def test_events_of_a_start_are_shown_under_its_own_lab_only(hub):
     await lab.cancel()
 
 
-async def test_options_show_what_the_caller_may_choose(hub):
-    """The tree of one's own accounts; nothing for a newcomer, nothing for a lab's token."""
-    mine = await hub.call("GET", "/jsc/options", token=hub.tokens["alice"])
-    nobody = await hub.call("GET", "/jsc/options", token=hub.tokens["nora"])
-    lab = await hub.start("asks")
-
-    assert {"juwels", "jureca"} == set(mine.body["systems"])
-    assert {"alice1": {"hai": ["batch", "login"]}} == mine.body["systems"]["juwels"]["accounts"]
-    assert 120 == mine.body["systems"]["juwels"]["partitions"]["batch"]["resources"]["runtime"]["maximum"]
-    assert {"systems": {}} == nobody.body
-    assert 403 == (await hub.call("GET", "/jsc/options", token=lab.token)).status
-    assert 403 == (await hub.call("GET", "/jsc/options", token="")).status
-    await lab.cancel()
-
-
 BAD_OPTIONS = [
     ("unknown system", {"system": "frontier"}, "system"),
     ("foreign account", {"account": "bob1"}, "account"),

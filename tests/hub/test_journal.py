@@ -2,11 +2,14 @@
 """The journal: nothing lost, nothing twice, for late and many watchers, over a restart and beside JupyterHub's session."""
 
 import asyncio
+import json
 from contextlib import aclosing
-from datetime import UTC
+from datetime import UTC, datetime
 
 import pytest
 import sqlalchemy
+from alembic import command
+from alembic.config import Config
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from sqlalchemy.orm import Session
@@ -14,7 +17,7 @@ from sqlalchemy.orm import Session
 from jupyter_jsc import names, wire
 from jupyter_jsc.errors import Unavailable
 from jupyter_jsc.hub import journal as module
-from jupyter_jsc.hub.journal import Journal
+from jupyter_jsc.hub.journal import MIGRATIONS, Journal, NewConfiguration
 from tests.hub.world import OPTIONS
 
 LAB = names.lab_id("test", "alice", "lab")
@@ -136,6 +139,89 @@ async def test_forgetting_spares_what_may_still_run(journal):
     assert [] == journal.unfinished()
 
 
+async def test_a_start_keeps_what_it_was_checked_with(journal, url):
+    """Version and groups are there again after a restart, and open starts are counted by group."""
+    start_id = names.new_start_id()
+    await journal.open_start(start_id, LAB, "alice", "lab", OPTIONS, configuration="c7", groups=("course", "all"))
+    await _open(journal, "bob")
+    again = Journal(url)
+    again.open()
+
+    assert ("c7", ("course", "all")) == (again.latest(LAB).configuration, again.latest(LAB).groups)
+    assert {"course": 1, "all": 1} == journal.open_by_group == again.open_by_group
+    assert [start_id] == [start.start_id for start in again.open_of("alice")]
+    again.close()
+    await journal.end(start_id, "stopped", "hub", _event("stopped"))
+    assert {} == journal.open_by_group
+    assert [] == journal.open_of("alice")
+    assert 1 == len(journal.open_of("bob"))
+
+
+async def _ended(journal, server, count):
+    """Starts of a lab that are over and clean, the oldest first."""
+    starts = []
+    for _ in range(count):
+        starts.append((await _open(journal, server=server)).start_id)
+        await journal.add_event(starts[-1], "site", _event())
+        await journal.end(starts[-1], "stopped", "hub", _event("stopped"))
+        await journal.update(starts[-1], cleaned=True)
+    return starts
+
+
+async def test_old_starts_expire(journal, monkeypatch):
+    """In small batches; never the newest of a lab, one that is open or unclean, or one that ended later."""
+    monkeypatch.setattr(module, "_EXPIRED", 2)
+    old, single = await _ended(journal, "lab", 6), await _ended(journal, "single", 1)
+    unclean = await _open(journal)
+    await journal.end(unclean.start_id, "stopped", "hub", _event("stopped"))
+    before = datetime.now(UTC)
+    late = await _ended(journal, "lab", 1)
+    newest = await _open(journal)
+    counts = []
+    while count := await journal.expire(before):
+        counts.append(count)
+
+    assert [2, 2, 2] == counts
+    kept = [newest.start_id, *late, unclean.start_id]
+    assert kept == [start.start_id for start in await journal.starts(LAB)]
+    assert single == [start.start_id for start in await journal.starts(names.lab_id("test", "alice", "single"))]
+    assert [] == await journal.events(old[0])
+    assert 2 == len(await journal.events(late[0]))
+    assert newest == journal.latest(LAB)
+
+
+async def test_the_last_push_is_known(journal):
+    """Who pushed a user's accounts, when, and how many entries; the next one takes its place."""
+    assert await journal.last_push("alice") is None
+    await journal.note_push("alice", 3, "cron")
+    await journal.note_push("alice", 5, "cron")
+    push = await journal.last_push("alice")
+
+    assert ("alice", 5, "cron", UTC) == (push.user, push.entries, push.service, push.time.tzinfo)
+    assert await journal.last_push("bob") is None
+
+
+def test_starts_of_an_earlier_release_are_taken_over(url):
+    """A database of the first migration, with an open start in it, comes up to date; nothing is known of its rights."""
+    config = Config()
+    config.set_main_option("script_location", str(MIGRATIONS))
+    engine = sqlalchemy.create_engine(url)
+    with engine.begin() as connection:
+        config.attributes["connection"] = connection
+        command.upgrade(config, "0001")
+        connection.exec_driver_sql(
+            "INSERT INTO jsc_starts (start_id, lab_id, user, server, options, created, cleaned)"
+            f" VALUES ('sold', '{LAB}', 'alice', 'lab', '{json.dumps(OPTIONS)}', '2026-01-01 00:00:00.000000', 0)"
+        )
+    engine.dispose()
+    journal = Journal(url)
+    journal.open()
+    [start] = journal.unfinished()
+    journal.close()
+
+    assert ("sold", OPTIONS, "", ()) == (start.start_id, start.options, start.configuration, start.groups)
+
+
 async def test_a_cancelled_caller_leaves_nothing_half_done(journal):
     """What was begun is written, remembered and shown, whoever gave up waiting."""
     start = await _open(journal)
@@ -181,6 +267,16 @@ async def test_watchers_see_their_own_user_only(journal):
     await journal.add_event(bobs.start_id, "lab", _event("his"))
 
     assert ["his"] == [line.code for line in await watching]
+
+
+async def test_another_configuration_is_told_to_all(journal):
+    """Each watcher, whoever it is of, hears the version that is in force now."""
+    watching = [asyncio.create_task(_read(journal, user, 0, 1)) for user in ("alice", "bob", "bob")]
+    while len(journal._watchers) < 3:
+        await asyncio.sleep(0)
+    journal.configuration_changed("c1")
+
+    assert [[NewConfiguration("c1")]] * 3 == await asyncio.gather(*watching)
 
 
 async def test_a_changed_list_is_told_without_an_event(journal):
@@ -295,7 +391,9 @@ def test_the_tables_of_the_hub_are_left_alone(url):
         journal.close()
     engine = sqlalchemy.create_engine(url)
 
-    assert {"jsc_starts", "jsc_events", "jsc_alembic_version"} == set(sqlalchemy.inspect(engine).get_table_names())
+    assert {"jsc_starts", "jsc_events", "jsc_pushes", "jsc_alembic_version"} == set(
+        sqlalchemy.inspect(engine).get_table_names()
+    )
     engine.dispose()
 
 

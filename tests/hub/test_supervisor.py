@@ -1,6 +1,9 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """The supervisor: only what a site positively says ends a lab; changes become events; leftovers are cleaned up."""
 
+import sqlite3
+from contextlib import closing
+
 import pytest
 
 from tests.hub.world import until
@@ -134,3 +137,26 @@ async def test_a_host_that_turns_out_foreign_closes_the_tunnel(hub):
     await until(lambda: (lab.lab_id, lab.start_id) in hub.tunnels.closed)
     await until(lambda: lab.in_state("stopped"))
     assert "failed" == await lab.outcome()
+
+
+async def test_old_history_is_deleted(hub):
+    """Starts that ended longer ago than the configuration keeps them go when the hub looks; the newest stays."""
+    old = await hub.running("history")
+    await old.stop()
+    new = await hub.running("history")
+    await new.stop()
+    await until(lambda: (new.lab_id, new.start_id) in hub.tunnels.closed)
+    await hub.end()
+    with closing(sqlite3.connect(hub.folder / "hub.sqlite")) as database:
+        database.execute("UPDATE jsc_starts SET ended = '2020-01-01 00:00:00.000000' WHERE lab_id = ?", (old.lab_id,))
+        database.commit()
+    await hub.begin()
+
+    async def kept():
+        path = "/jsc/labs/alice/history/starts"
+        answer = await hub.call("GET", path, token=hub.tokens["alice"])
+        return [new.start_id] == [start["start_id"] for start in answer.body["starts"]]
+
+    await until(kept)
+    assert [] == await old.events()
+    assert "ready" in await new.codes()

@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 
 from jupyter_jsc.config.model import Configuration
 from jupyter_jsc.hub import views
-from jupyter_jsc.hub.records import Event, Start
 from jupyter_jsc.hub.labs import Lab
+from jupyter_jsc.hub.records import Event, Start
 
 NOW = datetime(2026, 11, 23, 12, 0, tzinfo=UTC)
 OPTIONS = {

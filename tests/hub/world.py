@@ -401,7 +401,7 @@ class World:
         (self.folder / "login").write_text(mode)
 
     async def commit(self, version, change):
-        """Publish the beginning's configuration after *change* of its tree, and wait until the hub has it in force."""
+        """Publish the beginning's configuration after *change* of its tree; return once the hub has it in force."""
         tree = configuration(self.manager_address, self.tunnels_address)
         change(tree)
         if not (self.published.folder / "versions" / version).exists():

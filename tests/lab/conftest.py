@@ -183,7 +183,7 @@ class JobProcess:
 
     @property
     def stderr(self) -> str:
-        return (self.directory / "stderr").read_text("utf-8")
+        return (self.directory / "stderr").read_text("utf-8", "replace")
 
     @property
     def record(self) -> dict[str, Any]:

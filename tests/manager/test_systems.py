@@ -46,10 +46,11 @@ async def until(http: httpx.AsyncClient, version: str) -> None:
 async def test_a_driver_stays_while_its_parts_stay(
     http: httpx.AsyncClient, site: SmallSite, drivers: Drivers, put_in_force: Change
 ) -> None:
-    """Announcements, groups and other systems cost no connection and no cache."""
+    """Announcements, groups, other systems and their reservations cost no connection and no cache."""
     other = small.system(label="JURECA", jump_hosts={"jrl": small.system()["jump_hosts"]["jwlogin01"]})
-    await put_in_force("v2", announcements={"a": {"title": "Hello"}})
-    await put_in_force("v3", systems={"juwels": small.system(), "jureca": other})
+    await put_in_force("v2", announcements={"a": {"title": "Hello"}}, max_labs_per_user=3)
+    both = {"juwels": small.system(), "jureca": other}
+    await put_in_force("v3", systems=both, reservations={"r": {"system": "jureca", "projects": ["hai"]}})
     assert list((await http.get("/v1/systems")).json()) == ["juwels", "jureca"]
     assert drivers.made["juwels"] == [site]
     assert not site.closed.is_set()
@@ -72,6 +73,22 @@ async def test_a_changed_system_gets_a_new_driver(
     _, newer = drivers.made["juwels"]
     await http.delete(path(), params=ABOUT)
     assert (newer.made_of.label, newer.calls) == ("JUWELS 2", ["stop"])
+
+
+async def test_whatever_may_matter_to_a_driver_makes_a_new_one(
+    http: httpx.AsyncClient, drivers: Drivers, put_in_force: Change
+) -> None:
+    """Its own reservations, hooks, options, software: a lab never starts with what was."""
+    changes = [
+        {"reservations": {"r": {"system": "juwels", "projects": ["hai"]}}},
+        {"jobs": {"all": {"resources": {"QoS": "interactive"}}}},
+        {"options": {"lab": {"label": "JupyterLab", "setup": ["module load Jupyter"]}}},
+        {"lab": {"user_hook": "other.sh"}},
+        {"support": "them"},
+    ]
+    for number, change in enumerate(changes, start=2):
+        await put_in_force(f"v{number}", **change)
+        assert len(drivers.made["juwels"]) == number
 
 
 async def test_a_removed_system_serves_its_labs(

@@ -1,141 +1,209 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Options: what a user may choose, and one message that names field, value and what is allowed for all else."""
+"""The tree of choices: by example, and equal to what asking about every combination gives, whatever the configuration."""
+
+from dataclasses import replace
+from datetime import UTC, datetime
+from pathlib import Path
+from random import Random
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from jupyter_jsc import wire
-from jupyter_jsc.config.model import Configuration
-from jupyter_jsc.errors import InvalidRequest
-from jupyter_jsc.rights.accounts import Account
-from jupyter_jsc.rights.options import OptionTree, options_tree, validate
-from tests.hub.world import ACCOUNTS, OPTIONS, configuration
-
-CONFIGURATION = Configuration.model_validate(configuration())
-TREE = options_tree(Account.of_auth_state({"accounts": ACCOUNTS["alice"]}), CONFIGURATION)
-LOGIN_NODE = OPTIONS | {"partition": "login", "resources": {}}
+from jupyter_jsc.config.load import load
+from jupyter_jsc.rights.accounts import parse_accounts
+from jupyter_jsc.rights.identity import Account, Facts, Identity
+from jupyter_jsc.rights.options import options_for, options_of_start
+from jupyter_jsc.rights.tree import NOBODY, Place
+from jupyter_jsc.wire import Options, StartLab
+from tests.rights import drawn
+from tests.rights.naive import naive_options
 
 
-def test_tree_holds_what_the_accounts_open():
-    """Systems, accounts, projects and partitions of the user, and no others."""
-    juwels = TREE.systems["juwels"]
-
-    assert {"juwels", "jureca"} == set(TREE.systems)
-    assert {"alice1": {"hai": ("batch", "login")}} == juwels.accounts
-    assert ["batch", "login"] == list(juwels.partitions)
+def in_order(choice):
+    """The keys of all mappings of a tree, in their order, which equality of mappings does not see."""
+    if isinstance(choice, dict):
+        return [(key, in_order(value)) for key, value in choice.items()]
+    return [in_order(value) for value in vars(choice).values()] if hasattr(choice, "__dataclass_fields__") else None
 
 
-def test_tree_offers_options_only_where_they_exist():
-    """A service option of one system does not show on another."""
-    assert ["lab-4"] == list(TREE.systems["juwels"].options)
-    assert ["lab-4", "old"] == list(TREE.systems["jureca"].options)
+@settings(max_examples=300, deadline=None)
+@given(st.integers(min_value=0, max_value=10**9))
+def test_tree_equals_the_plain_computation(seed):
+    """Every choice, limit, default, order and reason is what the nested loops find, whoever asked before."""
+    random = Random(seed)
+    configuration, facts = drawn.configuration(random), drawn.facts(random)
+
+    for identity in [drawn.identity(random) for _ in range(3)]:
+        expected, tree = naive_options(identity, configuration, facts), options_for(identity, configuration, facts)
+
+        assert expected == tree
+        assert in_order(expected) == in_order(tree)
 
 
-def test_tree_follows_the_configured_order():
-    """Systems with smaller numbers stand first."""
-    tree = configuration()
-    tree["systems"]["juwels"]["order"] = 2
-    tree["systems"]["jureca"]["order"] = 1
-    accounts = Account.of_auth_state({"accounts": ACCOUNTS["alice"]})
-
-    assert ["jureca", "juwels"] == list(options_tree(accounts, Configuration.model_validate(tree)).systems)
-
-
-def test_newcomer_may_choose_nothing():
-    """Without an account there is no system to choose."""
-    assert OptionTree({}) == options_tree([], CONFIGURATION)
+FULL = load(Path(__file__).parent.parent / "config/full")
+NUMBERS = ("minimum", "maximum", "default")
+BEFORE = datetime(2026, 2, 1, tzinfo=UTC)
+ENTRIES, _ = parse_accounts(["alice1,juwels,hai,a", "alice1,juwels_vis,training2600,a", "bob,juwels_gpu,qsim,b"])
+EVERYBODY = Identity("alice@centre.example", ENTRIES)
+QUANTUM = replace(EVERYBODY, admin=True)
+COURSE = Identity("alice@course.example", ENTRIES, authenticator="federation.saml")
 
 
-@pytest.mark.parametrize("raw", [OPTIONS, LOGIN_NODE, {k: v for k, v in LOGIN_NODE.items() if k != "resources"}])
-def test_possible_options_pass(raw):
-    """What the tree allows comes back as it was; an interactive partition needs no resources."""
-    assert wire.Options.model_validate(raw) == validate(raw, TREE)
+def juwels(identity, now=BEFORE, **facts):
+    return options_for(identity, FULL, Facts(now=now, **facts)).systems["juwels"]
 
 
-def _change(**change):
-    return OPTIONS | change
+def test_a_user_of_no_group_is_told_so():
+    """With groups but none of them the user's there is nothing, and a text says whom to ask."""
+    groups = {"quantum": FULL.groups["quantum"]}
+    tree = options_for(EVERYBODY, FULL.model_copy(update={"groups": groups}), Facts(now=BEFORE))
+
+    assert ({}, ()) == (tree.systems, tree.groups)
+    assert "support@centre.example" in tree.blocked.en
+    assert "support@centre.example" in tree.blocked.de
 
 
-def _resources(**change):
-    return OPTIONS | {"resources": OPTIONS["resources"] | change}
+def test_without_groups_everything_is_open():
+    """A small centre needs no groups; accounts decide alone."""
+    options = {key: option.model_copy(update={"groups": None}) for key, option in FULL.options.items()}
+    tree = options_for(EVERYBODY, FULL.model_copy(update={"groups": {}, "options": options}), Facts(now=BEFORE))
+
+    assert ["jupyterlab-4.6", "jupyterlab-4.3", "quantum"] == list(tree.systems["juwels"].options)
+    assert () == tree.groups
 
 
-REFUSED = [
-    ("unknown system", _change(system="frontier"), "system", "'frontier'", "juwels"),
-    ("unknown option", _change(option="lab-9"), "option", "'lab-9'", "lab-4"),
-    ("option of another system", _change(option="old"), "option", "'old'", "lab-4"),
-    ("foreign account", _change(account="bob1"), "account", "'bob1'", "alice1"),
-    ("no account", _change(account=None), "account", "None", "alice1"),
-    ("foreign project", _change(project="climate"), "project", "'climate'", "hai"),
-    ("partition of another system", _change(partition="dc-cpu"), "partition", "'dc-cpu'", "batch"),
-    ("no partition", {k: v for k, v in OPTIONS.items() if k != "partition"}, "partition", "None", "batch"),
-    ("runtime above the limit", _resources(runtime=130), "resources.runtime", "130", "10 to 120 min"),
-    ("runtime below the limit", _resources(runtime=0), "resources.runtime", "0", "10 to 120 min"),
-    ("between steps", _resources(runtime=65), "resources.runtime", "65", "in steps of 10"),
-    ("a string for a number", _resources(nodes="1"), "resources.nodes", "'1'", "whole number"),
-    ("a bool for a number", _resources(nodes=True), "resources.nodes", "True", "whole number"),
-    ("a float for a number", _resources(nodes=1.0), "resources.nodes", "1.0", "whole number"),
-    ("null for a number", _resources(nodes=None), "resources.nodes", "None", "whole number"),
-    ("missing resource", _change(resources={"nodes": 1}), "resources.runtime", "None", "10 to 120 min"),
-    ("unknown resource", _resources(gpus=1), "resources", "'gpus'", "nodes, runtime"),
-    ("resource of an interactive partition", LOGIN_NODE | {"resources": {"nodes": 1}}, "resources", "'nodes'", "nothing"),
-    ("extra key", _change(image="evil"), "image", "'evil'", "no such field"),
-    ("number for a name", _change(system=7), "system", "7", ""),
-    ("shell in a name", _change(account="alice1; rm -rf /"), "account", "'alice1; rm -rf /'", ""),
-    ("no object", ["juwels"], "options", "['juwels']", "an object"),
-    ("nothing", None, "options", "None", "an object"),
-]  # fmt: skip
+def test_keys_and_default_partitions_open_partitions():
+    """Each entry opens its key's partitions, and those that every account has; in the order of the configuration."""
+    accounts = juwels(EVERYBODY).options["jupyterlab-4.6"].accounts
+
+    assert {"alice1": ["hai", "training2600"], "bob": ["qsim"]} == {key: list(one) for key, one in accounts.items()}
+    assert ["login", "batch", "devel"] == list(accounts["alice1"]["hai"])
+    assert ["login", "batch", "gpus"] == list(accounts["alice1"]["training2600"])
+    assert ["login", "gpus"] == list(accounts["bob"]["qsim"])
+
+
+def test_clusters_are_open_to_everybody_without_account():
+    """A system without accounts has one place for all, under neither account nor project."""
+    cloud = options_for(Identity("guest"), FULL, Facts(now=BEFORE)).systems["cloud"]
+
+    assert not cloud.needs_account
+    assert {NOBODY: {NOBODY: {"shared": Place()}}} == cloud.options["jupyterlab-4.6"].accounts
+
+
+def test_members_of_several_groups_get_the_widest_limits():
+    """Ranges are widened and stand in the labels; the default is that of the group that counts first."""
+    mine, theirs = (juwels(who).options["jupyterlab-4.6"].partitions for who in (QUANTUM, EVERYBODY))
+
+    assert (1, 2048, 2) == tuple(getattr(mine["batch"].resources["nodes"], key) for key in NUMBERS)
+    assert (1, 1024, 1) == tuple(getattr(theirs["batch"].resources["nodes"], key) for key in NUMBERS)
+    assert "Knoten [1, 2048]" == mine["batch"].resources["nodes"].label.de
+    assert (10, 2880, 60) == tuple(getattr(mine["gpus"].resources["runtime"], key) for key in NUMBERS)
+
+
+def test_options_that_are_kept_for_a_group_have_its_lists():
+    """A group's lists replace the option's own, list by list: here projects and partitions, not accounts."""
+    assert "quantum" not in juwels(EVERYBODY).options
+    mine = replace(QUANTUM, accounts=(*ENTRIES, Account("carol2", "juwels_vis", "qsim")))
+
+    assert {"carol2": {"qsim": {"batch": Place()}}} == juwels(mine).options["quantum"].accounts
+
+
+def test_a_course_sees_nothing_but_its_reservation():
+    """Where a reservation must be chosen, partitions without one and projects without one are not offered."""
+    tree = options_for(COURSE, FULL, Facts(now=BEFORE))
+
+    assert (["juwels"], ("course",)) == (list(tree.systems), tree.groups)
+    assert ["jupyterlab-4.6"] == list(tree.systems["juwels"].options)
+    place = Place(("course-2026-05",), True)
+    assert {"alice1": {"training2600": {"batch": place}}} == tree.systems["juwels"].options["jupyterlab-4.6"].accounts
+
+
+MAY = datetime(2026, 5, 5, tzinfo=UTC)
 
 
 @pytest.mark.parametrize(
-    ("raw", "field", "value", "allowed"), [line[1:] for line in REFUSED], ids=[x[0] for x in REFUSED]
+    ("now", "blocked"),
+    [(BEFORE, "The reservation course-2026-05 begins at 2026-05-04 08:00 UTC+02:00."), (MAY, "")],
 )
-def test_impossible_options_are_refused_by_name(raw, field, value, allowed):
-    """The message names the field, the value and what is allowed; so does the detail."""
-    with pytest.raises(InvalidRequest) as refused:
-        validate(raw, TREE)
-
-    assert {"field": field, "value": value} == {name: refused.value.detail[name] for name in ("field", "value")}
-    assert allowed in refused.value.detail["allowed"]
-    assert refused.value.message.startswith(f"{field}: {value}")
+def test_a_reservation_that_has_not_begun_is_blocked(now, blocked):
+    """It may be saved and not be started yet."""
+    assert blocked == juwels(COURSE, now).reservations["course-2026-05"].blocked.en
 
 
-def test_long_values_and_names_are_cut():
-    """What was sent is repeated up to fifty characters."""
-    with pytest.raises(InvalidRequest) as refused:
-        validate(_change(**{"x" * 10_000: "y" * 10_000}), TREE)
+def test_a_reservation_that_has_ended_is_gone():
+    """With it goes what was open in it alone."""
+    end = datetime(2026, 5, 8, 16, tzinfo=UTC)
 
-    assert 50 == len(refused.value.detail["value"])
-    assert 50 == len(refused.value.detail["field"])
+    assert {} == options_for(COURSE, FULL, Facts(now=end)).systems
+    assert {} == juwels(EVERYBODY, end).reservations
 
 
-JSON = st.recursive(
-    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=20),
-    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=10), inner, max_size=3),
-    max_leaves=5,
+def test_a_default_stands_once_on_each_system():
+    """The first option that is a default, else the first."""
+    for choice in options_for(QUANTUM, FULL, Facts(now=BEFORE)).systems.values():
+        assert ["jupyterlab-4.6"] == [key for key, option in choice.options.items() if option.default]
+
+
+def test_the_group_that_is_chosen_counts_alone():
+    """Who acts in one group has its rights and no others."""
+    tree = options_for(replace(QUANTUM, group="everybody"), FULL, Facts(now=BEFORE))
+
+    assert ("everybody",) == tree.groups
+    assert "quantum" not in tree.systems["juwels"].options
+
+
+def start(groups=("everybody",), **options):
+    return StartLab(
+        lab_id="lab-" + "a" * 26,
+        start_id="s" + "a" * 16,
+        hub="portal",
+        user="alice",
+        options=Options(
+            **{"system": "juwels", "option": "jupyterlab-4.6", "account": "alice1", "project": "hai"} | options
+        ),
+        groups=list(groups),
+        env={},
+        secrets={},
+        events_url="http://x",
+        started_url="http://x",
+    )
+
+
+def test_a_manager_sees_what_account_project_and_groups_may():
+    """The gate's tree has the system of the start alone, all partitions that entries can open, and the groups' options."""
+    tree = options_of_start(start(), FULL, Facts(now=BEFORE))
+
+    assert ["juwels"] == list(tree.systems)
+    places = tree.systems["juwels"].options["jupyterlab-4.6"].accounts
+    assert {"alice1": {"hai": ["login", "batch", "devel", "gpus"]}} == {
+        account: {project: list(names) for project, names in projects.items()} for account, projects in places.items()
+    }
+    assert "quantum" not in tree.systems["juwels"].options
+    assert (
+        "quantum"
+        in options_of_start(start(["quantum"], project="qsim"), FULL, Facts(now=BEFORE)).systems["juwels"].options
+    )
+
+
+@pytest.mark.parametrize(
+    "lab", [start([]), start(["gone"]), start(account=None), start(project=None), start(system="gone")]
 )
+def test_a_manager_opens_nothing_that_is_not_told(lab):
+    """Without a group that exists, an account, a project or a system there is nothing."""
+    assert {} == options_of_start(lab, FULL, Facts(now=BEFORE)).systems
 
 
-@given(st.dictionaries(st.sampled_from([*OPTIONS, "extra"]), JSON) | JSON)
-def test_any_json_passes_or_is_refused(raw):
-    """Whatever JSON comes, there are options that the tree allows, or one refusal that says where."""
-    options, detail = None, None
-    try:
-        options = validate(raw, TREE)
-    except InvalidRequest as refused:
-        detail = set(refused.detail)
+def test_a_manager_opens_clusters_without_account():
+    """On a cluster neither account nor project is needed."""
+    lab = start(system="cloud", account=None, project=None)
 
-    assert (options is None) == (detail == {"field", "value", "allowed"})
+    assert ["cloud"] == list(options_of_start(lab, FULL, Facts(now=BEFORE)).systems)
 
 
-@given(st.integers(-10, 10), st.integers(-200, 200))
-def test_numbers_pass_exactly_within_their_limits(nodes, runtime):
-    """Minimum, maximum and step decide, and nothing else."""
-    try:
-        validate(_resources(nodes=nodes, runtime=runtime), TREE)
-        passed = True
-    except InvalidRequest:
-        passed = False
+def test_a_new_configuration_is_a_new_answer():
+    """What was computed for one version is not used for the next."""
+    without = FULL.model_copy(update={"systems": {key: FULL.systems[key] for key in ["jureca", "cloud"]}})
 
-    assert (1 <= nodes <= 4 and 10 <= runtime <= 120 and runtime % 10 == 0) == passed
+    assert "juwels" in options_for(EVERYBODY, FULL, Facts(now=BEFORE)).systems
+    assert ["cloud"] == list(options_for(EVERYBODY, without, Facts(now=BEFORE)).systems)

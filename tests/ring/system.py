@@ -1,5 +1,8 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""The whole system as real processes: demo world, proxy, TunnelMgr, UnicoreMgr, hub; labs are real JupyterLabs."""
+"""The whole system as real processes: what publishes the configuration, demo world, proxy, TunnelMgr, UnicoreMgr, hub.
+
+Labs are real JupyterLabs.
+"""
 
 import contextlib
 import os
@@ -42,6 +45,14 @@ JURECA = {
     "partition": "dc-cpu",
     "resources": {"nodes": 1, "runtime": 60},
 }
+DEEP = {
+    "system": "deep",
+    "option": "jupyterlab-4.6",
+    "account": "alice1",
+    "project": "train",
+    "partition": "dp-cn",
+    "resources": {"nodes": 1, "runtime": 60},
+}
 OSCAR = {
     "system": "juwels",
     "option": "jupyterlab-4.6",
@@ -74,7 +85,7 @@ class Ring:
 async def ring(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Ring]:
     """The system, started once for all tests of this folder; a job waits half a second."""
     path = tmp_path_factory.mktemp("ring")
-    folder = demo_folder.prepare(path, port=0, queue_delay_s=0.5, token_s=60, python=sys.executable)
+    folder = await demo_folder.prepare(path, port=0, queue_delay_s=0.5, token_s=60, python=sys.executable)
     processes = Processes(folder.file("logs"))
     try:
         for name, command in run.commands(folder, os.environ).items():
@@ -87,7 +98,7 @@ async def ring(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Ring]:
 
 @pytest_asyncio.fixture(loop_scope="session")
 async def alice(ring: Ring) -> AsyncIterator[PortalUser]:
-    """A user with two systems and two projects, logged in; her labs are gone afterwards."""
+    """A user with all HPC systems and two projects, logged in; her labs are gone afterwards."""
     async with logged_in(ring, "alice") as user:
         yield user
 

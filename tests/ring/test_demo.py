@@ -5,6 +5,7 @@ import asyncio
 import contextlib
 import os
 import re
+import shlex
 import signal
 import sys
 from collections.abc import AsyncIterator
@@ -75,8 +76,34 @@ async def test_a_signal_ends_everything_and_the_next_start_finds_the_labs(tmp_pa
         await alice.login(*PASSWORDS["alice"])
         lab = await alice.until_state("kept", "stopped")
         assert lab["title"] == "My lab"
-        assert lab["options"] == LOGIN_NODE
+        assert lab["options"].items() >= LOGIN_NODE.items()
         assert (await alice.starts("kept"))[0]["outcome"] == "ended"
+
+
+async def test_what_the_demo_says_about_the_configuration_works(tmp_path: Path) -> None:
+    """The file that it names is there; the command that it prints puts a change of it in force."""
+    async with demo(tmp_path) as (process, _):
+        assert process.stdout
+        said = []
+        async with asyncio.timeout(30):
+            while not said or "watch" not in said[-1]:
+                said.append((await process.stdout.readline()).decode())
+        edit, commit = (
+            next(line.split(None, 1)[1].strip() for line in said if word in line) for word in ("edit ", "commit ")
+        )
+        file = Path(edit)
+        file.write_text(file.read_text("utf-8").replace("label: JUWELS", "label: JUWELS Cluster"), "utf-8")
+        identity = {
+            f"GIT_{who}_{what}": "op@example.org" for who in ("AUTHOR", "COMMITTER") for what in ("NAME", "EMAIL")
+        }
+        git = await asyncio.create_subprocess_exec(
+            *shlex.split(commit), env={**os.environ, **identity}, stdout=asyncio.subprocess.DEVNULL
+        )
+        assert await git.wait() == 0
+        current = tmp_path / "configuration" / "current"
+        async with asyncio.timeout(30):
+            while "label: JUWELS Cluster" not in (current / "systems/juwels.yaml").read_text("utf-8"):
+                await asyncio.sleep(0.05)
 
 
 async def test_a_second_demo_in_the_same_folder_says_so(tmp_path: Path) -> None:

@@ -25,7 +25,7 @@ log = structlog.get_logger()
 
 Changed = Callable[[], Awaitable[None]]
 
-_LOOK_EVERY_S = 0.1
+_LOOK_EVERY_S = 0.05
 _KEPT = 32
 """So many versions stay in memory, so that one that is pruned on disk does not get lost for labs in use."""
 _VERSION = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")

@@ -13,6 +13,8 @@ from typing import Any, NamedTuple
 
 import yaml
 
+from jupyter_jsc.errors import InvalidRequest
+
 MAX_DEPTH = 40
 MAX_NODES = 200_000
 LOADER: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
@@ -64,13 +66,14 @@ class Items(list[Any]):
         self.places: list[Place] = []
 
 
-class UnreadableError(Exception):
-    """A text cannot be understood as a whole."""
+class Unreadable(InvalidRequest):
+    """A text cannot be understood as a whole; :mod:`.source` makes a mistake of it."""
 
-    def __init__(self, line: int, message: str) -> None:
-        super().__init__(message)
+    title = "Unreadable text"
+
+    def __init__(self, message: str, /, *, line: int = 0, **detail: Any) -> None:
+        super().__init__(message, **detail)
         self.line = line
-        self.message = message
 
 
 class Fault(NamedTuple):
@@ -90,16 +93,16 @@ class Budget:
         self.left = MAX_NODES
 
     def spend(self, nodes: int, line: int) -> None:
-        """Take *nodes* off, or raise :class:`UnreadableError`."""
+        """Take *nodes* off, or raise :class:`Unreadable`."""
         self.left -= nodes
         if self.left < 0:
-            raise UnreadableError(line, f"With all aliases written out there are more than {MAX_NODES} values.")
+            raise Unreadable(f"With all aliases written out there are more than {MAX_NODES} values.", line=line)
 
 
 def read(text: str, file: str, budget: Budget) -> tuple[Branch, list[Fault]]:
     """Return the mapping in *text* and what is refused in it; an empty mapping for an empty text.
 
-    Raises :class:`UnreadableError`.
+    Raises :class:`Unreadable`.
     """
     _check_signs(text)
     reader = _Reader(file, budget)
@@ -111,32 +114,36 @@ def read(text: str, file: str, budget: Budget) -> tuple[Branch, list[Fault]]:
         finally:
             loader.dispose()
     except yaml.YAMLError as error:
-        raise UnreadableError(*_said(error, text)) from error
+        line, message = _said(error, text)
+        raise Unreadable(message, line=line) from error
     except ValueError as error:  # PyYAML's parser in Python raises it for some escapes, e.g. "\U00110000"
-        raise UnreadableError(reader.line, "The YAML cannot be read from here on.") from error
+        raise Unreadable("The YAML cannot be read from here on.", line=reader.line) from error
     return reader.root, reader.faults
 
 
 def _check_signs(text: str) -> None:
     if found := UNPRINTABLE.search(text):
         line = text.count("\n", 0, found.start()) + 1
-        raise UnreadableError(line, f"The sign U+{ord(found.group()):04X} has no place in a text file.")
+        raise Unreadable(f"The sign U+{ord(found.group()):04X} has no place in a text file.", line=line)
     # Handling many directives takes the parser very long, and none is of use here.
     if text.startswith("%") or "\n%" in text:
         line = text.count("\n", 0, 0 if text.startswith("%") else text.index("\n%") + 1) + 1
-        raise UnreadableError(line, "A line that begins with % is a YAML directive, which has no use here.")
+        raise Unreadable("A line that begins with % is a YAML directive, which has no use here.", line=line)
 
 
 def _said(error: yaml.YAMLError, text: str) -> tuple[int, str]:
+    """Return the line, within the text, and what the parser says."""
     if not isinstance(error, yaml.MarkedYAMLError) or (mark := error.problem_mark or error.context_mark) is None:
-        return 0, "The YAML cannot be read."
-    lines = text.split("\n")
-    if mark.line < len(lines) and "\t" in lines[mark.line][: mark.column + 1]:
-        return mark.line + 1, "A tab stands here; YAML is indented by spaces."
-    began = error.context_mark.line + 1 if error.context_mark else mark.line + 1
-    context = f" {error.context}" + (f" that begins in line {began}" if began <= mark.line else "")
-    problem = f"The YAML cannot be read{context if error.context else ''}: {error.problem}."
-    return mark.line + 1, "".join(sign for sign in problem if sign.isprintable())
+        return 1, "The YAML cannot be read."
+    lines = text.splitlines() or [""]
+    line = min(mark.line, len(lines) - 1)
+    if "\t" in lines[line][: mark.column + 1]:
+        return line + 1, "A tab stands here; YAML is indented by spaces."
+    began = error.context_mark.line if error.context_mark else line
+    context = f" {error.context}" if error.context else ""
+    context += f" that begins in line {began + 1}" if context and began < line else ""
+    problem = f"The YAML cannot be read{context}: {error.problem}."
+    return line + 1, "".join(sign for sign in problem if sign.isprintable())
 
 
 def plain(text: str) -> str | int | float | bool | None:
@@ -154,7 +161,7 @@ def plain(text: str) -> str | int | float | bool | None:
 class _Frame:
     """A mapping or list that is being read."""
 
-    __slots__ = ("anchor", "as_key", "height", "key", "line", "merged", "node", "size", "start")
+    __slots__ = ("anchor", "as_key", "height", "key", "line", "merged", "merges", "node", "size", "start")
 
     def __init__(self, node: Branch | Items, anchor: str | None, start: int, *, as_key: bool) -> None:
         self.node = node
@@ -165,6 +172,7 @@ class _Frame:
         self.line = start
         self.size = 1
         self.height = 0
+        self.merges = False
         self.merged: list[Branch] = []
 
 
@@ -204,7 +212,7 @@ class _Reader:
     def _document(self, _event: Any) -> None:
         self._documents += 1
         if self._documents > 1:
-            raise UnreadableError(self.line, "A second document begins here; use a second file instead.")
+            raise Unreadable("A second document begins here; use a second file instead.", line=self.line)
 
     def _wants_key(self) -> bool:
         return bool(self._stack) and self._stack[-1].key is None and type(self._stack[-1].node) is Branch
@@ -214,7 +222,7 @@ class _Reader:
         self._budget.spend(1 + len(value) // 1000, self.line)
         # libyaml refuses such escapes itself, and nothing behind us can write half a sign.
         if not value.isascii() and value != value.encode("utf-8", "replace").decode():
-            raise UnreadableError(self.line, "A text holds an escape that is no sign.")
+            raise Unreadable("A text holds an escape that is no sign.", line=self.line)
         if event.tag is not None:
             self._refuse_tag(event)
         if self._wants_key():
@@ -229,7 +237,9 @@ class _Reader:
         frame = self._stack[-1]
         frame.line = self.line
         if unquoted and key == "<<":
-            frame.key = _MERGE
+            if frame.merges:
+                self._fault("There is a second `<<` here; write `<<: [*a, *b]`.")
+            frame.key, frame.merges = (_SKIP if frame.merges else _MERGE), True
             return
         frame.key = key
         if unquoted and not isinstance(plain(key), str):
@@ -248,7 +258,7 @@ class _Reader:
         if as_key:
             self._fault("A key must be a name, not a mapping or a list.")
         if len(self._stack) >= MAX_DEPTH:
-            raise UnreadableError(self.line, f"Mappings and lists are nested more than {MAX_DEPTH} deep.")
+            raise Unreadable(f"Mappings and lists are nested more than {MAX_DEPTH} deep.", line=self.line)
         node = Branch() if type(event) is yaml.MappingStartEvent else Items()
         self._stack.append(_Frame(node, event.anchor, self.line, as_key=as_key))
 
@@ -265,16 +275,17 @@ class _Reader:
 
     def _alias(self, event: Any) -> None:
         name, value, size, height = event.anchor, None, 1, 0
+        said = name[:60]
         if any(frame.anchor == name for frame in self._stack):
-            self._fault(f"`*{name}` stands inside of what it names.")
+            self._fault(f"`*{said}` stands inside of what it names.")
         elif name not in self._anchors:
-            self._fault(f"`*{name}` names nothing above: there is no `&{name}`.")
+            self._fault(f"`*{said}` names nothing above: there is no `&{said}`.")
         else:
             value, size, height = self._anchors[name]
         self._budget.spend(size, self.line)
         if len(self._stack) + height > MAX_DEPTH:
-            raise UnreadableError(
-                self.line, f"With `*{name}`, mappings and lists are nested more than {MAX_DEPTH} deep."
+            raise Unreadable(
+                f"With `*{said}`, mappings and lists are nested more than {MAX_DEPTH} deep.", line=self.line
             )
         if self._wants_key():
             self._fault("A key must be a name, not an alias.")
@@ -310,7 +321,7 @@ class _Reader:
         if isinstance(value, Branch):
             self.root = value
         elif value is not None:
-            raise UnreadableError(line, "The file must be a mapping of names to values.")
+            raise Unreadable("The file must be a mapping of names to values.", line=line)
 
     def _refuse_tag(self, event: Any) -> None:
         tag = event.tag.replace("tag:yaml.org,2002:", "!!")[:60]

@@ -39,7 +39,7 @@ def _made(model: type[Model], read: Source, more: list[Finding]) -> Model:
     checked = Checked(model, read.tree)
     found = [*read.findings, *_believed(checked.findings + more, read)]
     if checked.made is None or found:
-        raise ConfigurationRefused(mistakes(found, read.tree, root=read.root))
+        raise ConfigurationRefused.of(mistakes(found, read.tree, root=read.root))
     return checked.made
 
 

@@ -6,6 +6,7 @@ All are merged mapping by mapping. Nothing outside the folder is ever read: symb
 folder itself may be reached by one. Called by :mod:`.load`.
 """
 
+import functools
 import os
 import re
 import stat
@@ -14,12 +15,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from jupyter_jsc.config import document
-from jupyter_jsc.config.document import Branch, Budget, Place, UnreadableError
+from jupyter_jsc.config.document import Branch, Budget, Place, Unreadable
 from jupyter_jsc.config.findings import Finding, shown_file, written
 
 ENDINGS = (".yaml", ".yml")
 FOLDER = "."
 """Stands for the folder itself where a mistake belongs to none of its files."""
+WORD = re.compile(r"[\w.-]+")
 MAX_FILES = 1000
 MAX_FOLDERS = 1000
 MAX_FILE_BYTES = 1_000_000
@@ -38,10 +40,13 @@ class Source:
     unread: list[str | None] = field(default_factory=list)
     """Texts of files that could not be understood, none of which stands in the tree; None: not even a text."""
 
+    @functools.cached_property
+    def _words(self) -> frozenset[str]:
+        return frozenset(word for text in self.unread if text for word in WORD.findall(text))
+
     def may_hold(self, name: str) -> bool:
         """Tell whether what could not be understood may define *name*: then its absence is no mistake of its own."""
-        word = re.compile(rf"(?<![\w.-]){re.escape(name)}(?![\w.-])")
-        return any(text is None or word.search(text) for text in self.unread)
+        return None in self.unread or name in self._words
 
     def refuse(self, file: str, line: int, message: str, *path: str) -> None:
         """Add a finding at a place."""
@@ -51,7 +56,7 @@ class Source:
 def read_folder(folder: Path) -> Source:
     """Return what the files of *folder* say together."""
     source = Source(root=FOLDER)
-    files = list(_files(folder, source))
+    files = sorted(_files(folder, source))
     if not files and not source.findings:
         source.refuse(FOLDER, 0, f"{folder} has no file that ends with {' or '.join(ENDINGS)}.")
     budget, left = Budget(), MAX_BYTES
@@ -78,7 +83,7 @@ def read_file(path: Path) -> Source:
 
 
 def _files(folder: Path, source: Source) -> Iterator[str]:
-    """Yield the files that count, sorted within each folder, relative to *folder*."""
+    """Yield the files that count, relative to *folder*."""
     waiting, seen = [""], 0
     while waiting:
         inside = waiting.pop()
@@ -121,7 +126,7 @@ def _read(path: Path, name: str, source: Source, budget: Budget, left: int) -> i
     except UnicodeDecodeError as error:
         line = error.object.count(b"\n", 0, error.start) + 1
         source.refuse(name, line, "The file is no text in UTF-8.")
-    except UnreadableError as error:
+    except Unreadable as error:
         source.refuse(name, error.line, error.message)
     else:
         source.findings += [
@@ -135,17 +140,17 @@ def _read(path: Path, name: str, source: Source, budget: Budget, left: int) -> i
 
 
 def _bytes(path: Path, left: int) -> bytes:
-    """Return what the file holds. Raises OSError; :class:`UnreadableError` if it is no usual file or too large."""
+    """Return what the file holds. Raises OSError; :class:`Unreadable` if it is no usual file or too large."""
     # Neither following a link nor waiting for a pipe, even if the file was changed since the folder was listed.
     descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
     with os.fdopen(descriptor, "rb") as file:
         if not stat.S_ISREG(os.fstat(descriptor).st_mode):
-            raise UnreadableError(0, "This is no usual file.")
+            raise Unreadable("This is no usual file.")
         data = file.read(MAX_FILE_BYTES + 1)
     if len(data) > MAX_FILE_BYTES:
-        raise UnreadableError(0, f"The file is larger than {MAX_FILE_BYTES // 1_000_000} MB.")
+        raise Unreadable(f"The file is larger than {MAX_FILE_BYTES // 1_000_000} MB.")
     if len(data) > left:
-        raise UnreadableError(0, f"Together the files are larger than {MAX_BYTES // 1_000_000} MB.")
+        raise Unreadable(f"Together the files are larger than {MAX_BYTES // 1_000_000} MB.")
     return data
 
 

@@ -18,6 +18,7 @@ from jupyter_jsc.config.findings import Finding, inside, is_secret, shown, value
 from jupyter_jsc.config.shapes import Shape
 
 Model = TypeVar("Model", bound=BaseModel)
+LONGEST_SENTENCE = 300
 ROUNDS = 10
 """How often a tree is checked again without what was wrong in it: sections nest less deep."""
 
@@ -121,8 +122,8 @@ def _finding(model: type[BaseModel], tree: dict[str, Any], path: Path, error: Er
 def _of_section(model: type[BaseModel], tree: dict[str, Any], path: Path, error: ErrorDetails) -> Finding:
     """Return what a section says of its fields together; which it may say because it misses one of them."""
     said, there, shape = _sentence(str(error["ctx"]["error"])), value_at(tree, path), shapes.shape_at(model, path)
-    absent = (name for name in (shape.fields if shape else ()) if name not in there and f"`{name}`" in said)
-    return Finding(path, said, misses=tuple(absent))
+    names = shape.fields if shape and isinstance(there, dict) else ()
+    return Finding(path, said, misses=tuple(name for name in names if name not in there and f"`{name}`" in said))
 
 
 def _key(model: type[BaseModel], path: Path) -> Shape | None:
@@ -166,4 +167,7 @@ def _fault(value: Any, kind: str) -> str:
 
 
 def _sentence(text: str) -> str:
-    return f"{text[:1].upper()}{text[1:]}" + ("" if text.endswith(".") else ".")
+    """Return *text*, cut, with a capital if it does not begin with the name of a field such as ``first_port``."""
+    text = text if len(text) <= LONGEST_SENTENCE else f"{text[:LONGEST_SENTENCE]}…"
+    text = text[:1].upper() + text[1:] if text.split(" ", 1)[0].isalpha() else text
+    return text if text.endswith(".") else f"{text}."

@@ -1,13 +1,23 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""The demo's computing centre: two HPC systems with login and compute nodes on loopback addresses.
+"""The demo's computing centre: every HPC system of the configuration, with nodes on loopback addresses.
 
-One source for both sides: :mod:`.world` runs these nodes, :mod:`.folder` writes the configuration that
-offers them.
+One source for both sides: :mod:`.world` runs these nodes, :mod:`.folder` writes their addresses into the
+configuration.
 """
 
-from collections.abc import Mapping
+import ipaddress
+import re
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
+
+from jupyter_jsc.config.model import Configuration
+from jupyter_jsc.config.systems import Partition, PartitionKind, System, SystemKind
+
+LOGIN_NODES = 2
+COMPUTE_NODES = 4
+_FIRST_NETWORK = 31
+_WILDCARD = re.compile(r"(?:\[[^\]]*\]|\?)+\*?|\*")
 
 
 @dataclass(frozen=True)
@@ -20,136 +30,147 @@ class Host:
 
 @dataclass(frozen=True)
 class Queue:
-    """A batch partition: how many nodes, GPUs a node and minutes a job may take."""
+    """A queue of the batch system: how many nodes, GPUs a node and minutes a job may take."""
 
     name: str
-    description: str
     nodes: int
     gpus: int
     minutes: int
 
+    def united(self, other: "Queue") -> "Queue":
+        """Return this queue with the larger limits of both."""
+        return Queue(
+            self.name, max(self.nodes, other.nodes), max(self.gpus, other.gpus), max(self.minutes, other.minutes)
+        )
+
 
 @dataclass(frozen=True)
-class Centre:
-    """One HPC system."""
+class Site:
+    """One HPC system as the demo runs it."""
 
-    label: str
-    description: str
-    order: int
-    prefix: str
-    network: int
+    key: str
+    login_nodes: tuple[Host, ...]
+    """Nodes with SSH: the jump hosts."""
+    special_nodes: tuple[Host, ...]
+    """Nodes for interactive partitions with a pattern of their own, e.g. for visualisation."""
+    compute_nodes: tuple[Host, ...]
+    """What the batch system gives out."""
     queues: tuple[Queue, ...]
-    account_keys: Mapping[str, tuple[str, ...]]
-    notifications: bool = True
-    """Whether the site tells the manager of changes; without it the manager's own look must do."""
+    account_keys: frozenset[str]
+    reservations: frozenset[str]
 
     @property
-    def login_nodes(self) -> tuple[Host, ...]:
-        """Two nodes with SSH."""
-        return tuple(Host(f"{self.prefix}l{n:02}", f"127.{self.network}.0.{n}") for n in (1, 2))
+    def name(self) -> str:
+        """What UNICORE calls the site."""
+        return self.key.upper()
 
     @property
-    def compute_nodes(self) -> tuple[Host, ...]:
-        """Four nodes that the batch system gives out."""
-        return tuple(Host(f"{self.prefix}c{n:02}", f"127.{self.network}.1.{n}") for n in (1, 2, 3, 4))
-
-    def system(self, unicore_url: str, ports: Mapping[str, int], host_keys: Mapping[str, str]) -> dict[str, Any]:
-        """Return this system for the portal's configuration."""
-        return {
-            "label": self.label,
-            "description": self.description,
-            "order": self.order,
-            "manager": "unicoremgr",
-            "unicore": {"url": unicore_url, "notifications": self.notifications},
-            "jump_hosts": {
-                node.name: {"host": node.address, "port": ports[node.name], "host_key": host_keys[node.name]}
-                for node in self.login_nodes
-            },
-            "lab_hosts": [f"{self.prefix}c[0-9]*", f"{self.prefix}l[0-9]*"],
-            "account_keys": {key: list(partitions) for key, partitions in self.account_keys.items()},
-            "partitions": {
-                "login": {
-                    "label": "Login node",
-                    "description": "Starts at once, shared with others; for light work.",
-                    "kind": "interactive",
-                    "login_node": f"{self.prefix}l*",
-                },
-                **{queue.name: _partition(queue) for queue in self.queues},
-            },
-        }
+    def nodes(self) -> tuple[Host, ...]:
+        """All nodes."""
+        return (*self.login_nodes, *self.special_nodes, *self.compute_nodes)
 
 
-SITES: Mapping[str, Centre] = {
-    "juwels": Centre(
-        label="JUWELS",
-        description="General purpose, large jobs",
-        order=1,
-        prefix="jw",
-        network=31,
-        queues=(
-            Queue("batch", "Standard compute nodes.", nodes=4, gpus=0, minutes=1440),
-            Queue("devel", "Short jobs that start soon.", nodes=2, gpus=0, minutes=120),
-        ),
-        account_keys={"juwels": ("login", "batch", "devel")},
-    ),
-    "jureca": Centre(
-        label="JURECA",
-        description="Data-centric, CPU and GPU nodes",
-        order=2,
-        prefix="jr",
-        network=32,
-        queues=(
-            Queue("dc-cpu", "Nodes with 128 cores.", nodes=4, gpus=0, minutes=1440),
-            Queue("dc-gpu", "Nodes with 4 GPUs.", nodes=2, gpus=4, minutes=1440),
-        ),
-        account_keys={"jureca": ("login", "dc-cpu"), "jureca_gpu": ("dc-gpu",)},
-        notifications=False,
-    ),
-}
-
-
-def portal(unicoremgr_url: str, tunnelmgr_url: str, python: str) -> dict[str, Any]:
-    """Return the part of the configuration that is not about systems."""
+def sites(configuration: Configuration) -> dict[str, Site]:
+    """Return a site for each system that is reached through UNICORE."""
+    systems = {key: system for key, system in configuration.systems.items() if system.kind is SystemKind.UNICORE}
     return {
-        "hub": "demo",
-        "support": "the demo's support team (support@example.org)",
-        "identity_providers": {
-            "jsc": {
-                "label": "JSC account",
-                "description": "For users of the supercomputers in Jülich.",
-                "preselect": {"uy_select_authn": "jsc.password"},
-            },
-            "aai": {
-                "label": "Helmholtz AAI",
-                "description": "For members of Helmholtz centres and their guests.",
-                "preselect": {"uy_select_authn": "aai.password"},
-            },
-        },
-        "managers": {"unicoremgr": {"url": unicoremgr_url}},
-        "tunnelmgr": {"url": tunnelmgr_url},
-        "options": {
-            "jupyterlab-4.6": {
-                "label": "JupyterLab 4.6",
-                "description": "Python 3, terminals, file browser.",
-                "python": python,
-                "default": True,
-            },
-        },
+        key: _site(key, system, network, configuration)
+        for network, (key, system) in enumerate(systems.items(), _FIRST_NETWORK)
     }
 
 
-def _partition(queue: Queue) -> dict[str, Any]:
-    resources: dict[str, Any] = {
-        "nodes": {"label": "Nodes", "minimum": 1, "maximum": queue.nodes, "default": 1},
-        "runtime": {
-            "label": "Runtime",
-            "minimum": 10,
-            "maximum": queue.minutes,
-            "default": 60,
-            "step": 5,
-            "unit": "min",
-        },
+def addresses(
+    tree: Mapping[str, Any], centre: Mapping[str, Site], ports: Mapping[str, int], host_keys: Mapping[str, str]
+) -> dict[str, Any]:
+    """Return *tree*, the content of ``addresses.yaml``, with what the demo runs in place of what it names.
+
+    Systems that stand there stay, with the names of their nodes; those that the demo has no site for lead nowhere.
+    """
+    local = {name: f"http://127.0.0.1:{ports[name]}" for name in ("unicoremgr", "tunnelmgr")}
+    managers = {name: {"url": local.get(name, _NOWHERE)} for name in tree.get("managers", {})}
+    systems = {
+        key: {**system, **(_reached(centre[key], ports, host_keys) if key in centre else _unreachable(system))}
+        for key, system in tree.get("systems", {}).items()
     }
-    if queue.gpus:
-        resources["gpus"] = {"label": "GPUs per node", "minimum": 1, "maximum": queue.gpus, "default": queue.gpus}
-    return {"label": queue.name, "description": queue.description, "resources": resources}
+    return {**tree, "hub": "demo", "managers": managers, "tunnelmgr": {"url": local["tunnelmgr"]}, "systems": systems}
+
+
+_NOWHERE = "http://127.0.0.1:9"
+"""The discard port, where nobody listens."""
+
+
+def _reached(site: Site, ports: Mapping[str, int], host_keys: Mapping[str, str]) -> dict[str, Any]:
+    hosts = {
+        node.name: {"host": node.address, "port": ports[f"{site.key}-{node.name}"], "host_key": host_keys[node.name]}
+        for node in site.login_nodes
+    }
+    return {"unicore": {"url": f"http://127.0.0.1:{ports[site.key]}/{site.name}/rest/core"}, "jump_hosts": hosts}
+
+
+def _unreachable(system: Mapping[str, Any]) -> dict[str, Any]:
+    hosts = {
+        key: {**host, "host": "127.0.0.1", "port": 9, "state": "closed"}
+        for key, host in system.get("jump_hosts", {}).items()
+    }
+    return {"jump_hosts": hosts} if hosts else {}
+
+
+def _site(key: str, system: System, network: int, configuration: Configuration) -> Site:
+    patterns = dict.fromkeys(part.login_node for part in system.partitions.values() if part.login_node)
+    first, *others = patterns or [f"{key}login*"]
+    names = [pattern for pattern in system.lab_hosts if not _is_network(pattern)]
+    return Site(
+        key=key,
+        login_nodes=_hosts([first] * LOGIN_NODES, f"127.{network}.0"),
+        compute_nodes=_hosts([names[0] if names else f"{key}c*"] * COMPUTE_NODES, f"127.{network}.1"),
+        special_nodes=_hosts(others, f"127.{network}.2"),
+        queues=tuple(_queues(key, system, configuration)),
+        account_keys=frozenset(system.account_keys),
+        reservations=frozenset(name for name, one in configuration.reservations.items() if one.system == key),
+    )
+
+
+def _is_network(pattern: str) -> bool:
+    try:
+        ipaddress.ip_network(pattern)
+    except ValueError:
+        return False
+    return True
+
+
+def _hosts(patterns: Iterable[str], network: str) -> tuple[Host, ...]:
+    return tuple(
+        Host(fitting(pattern, number), f"{network}.{number}") for number, pattern in enumerate(patterns, start=1)
+    )
+
+
+def fitting(pattern: str, number: int) -> str:
+    """Return a name that fits *pattern*, with *number* in the last of its wildcards: ``jwc[0-9]*`` → ``jwc01``."""
+    places = list(_WILDCARD.finditer(pattern))
+    name = pattern
+    for place in reversed(places):
+        digits = str(number if place is places[-1] else 0)
+        wide = place[0].count("?") + place[0].count("[") if not place[0].endswith("*") else 2
+        name = name[: place.start()] + digits.zfill(wide) + name[place.end() :]
+    return name
+
+
+def _queues(key: str, system: System, configuration: Configuration) -> Iterable[Queue]:
+    """Yield the queues, each as large as the largest range that anybody has in it."""
+    found: dict[str, Queue] = {}
+    for name, partition in system.partitions.items():
+        if partition.kind is PartitionKind.BATCH:
+            queue = _queue(key, name, partition, configuration)
+            found[queue.name] = queue.united(found.get(queue.name, queue))
+    return found.values()
+
+
+def _queue(key: str, name: str, partition: Partition, configuration: Configuration) -> Queue:
+    ranges = [one for group in configuration.groups.values() for one in group.ranges]
+    wider = [one for one in ranges if (one.system, one.partition) == (key, name)]
+
+    def most(resource: str, otherwise: int) -> int:
+        own = partition.resources.get(resource)
+        return max([own.maximum if own else otherwise, *(one.maximum for one in wider if one.resource == resource)])
+
+    return Queue(partition.queue or name, most("nodes", 1), most("gpus", 0), most("runtime", 1440))

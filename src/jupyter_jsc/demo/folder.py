@@ -2,9 +2,10 @@
 """The demo's folder: ports, secrets, configuration and settings of every process, written before any starts.
 
 Called by :mod:`.run`. What a user would lose stays from run to run: the database of labs, the encryption key,
-the port of the portal.
+the port of the portal, the commits in the configuration's repository (:mod:`.worktree`).
 """
 
+import asyncio
 import contextlib
 import fcntl
 import json
@@ -17,17 +18,26 @@ from typing import Any
 
 import yaml
 
-from jupyter_jsc.demo import centre, login
+from jupyter_jsc.config import load
+from jupyter_jsc.config.mistakes import ConfigurationRefused
+from jupyter_jsc.config.model import Configuration
+from jupyter_jsc.config.repository import Remote
+from jupyter_jsc.config.sync import Sync
+from jupyter_jsc.demo import centre, login, worktree
 from jupyter_jsc.errors import Conflict
 from jupyter_jsc.service import token_hash
 
-PORTS = ("portal", "proxy_api", "hub", "tunnelmgr", "unicoremgr", "identity", *centre.SITES)
+PORTS = ("portal", "proxy_api", "hub", "tunnelmgr", "unicoremgr", "identity")
+REPOSITORY, PUBLISHED = "configuration-repo", "configuration"
 TUNNEL_PORTS = range(20000, 30000, 500)
 
 
 @dataclass(frozen=True)
 class Folder:
-    """Where everything of one demo lies, and which ports it uses (by the names in :data:`PORTS`)."""
+    """Where everything of one demo lies, and which ports it uses.
+
+    ``ports`` goes by the names in :data:`PORTS`, of the systems, and ``<system>-<login node>``.
+    """
 
     path: Path
     ports: Mapping[str, int]
@@ -38,6 +48,16 @@ class Folder:
     def file(self, name: str) -> Path:
         """Return the path of a file in the folder."""
         return self.path / name
+
+    @property
+    def repository(self) -> Path:
+        """The working tree of the configuration, for the user to edit and commit."""
+        return self.file(REPOSITORY)
+
+    @property
+    def published(self) -> Path:
+        """Where the configuration is published to; ``current`` in it leads to the version in force."""
+        return self.file(PUBLISHED)
 
     @property
     def address(self) -> str:
@@ -57,11 +77,17 @@ def locked(path: Path) -> Iterator[None]:
         yield
 
 
-def prepare(path: Path, *, port: int, queue_delay_s: float, token_s: int, python: str) -> Folder:
-    """Write all files of the demo into *path* and return where things are."""
+async def prepare(path: Path, *, port: int, queue_delay_s: float, token_s: int, python: str) -> Folder:
+    """Write all files of the demo into *path* and return where things are; the configuration is published.
+
+    Raises :class:`NotFound` if git or the example centre is missing, :class:`ConfigurationRefused` or
+    :class:`Conflict` if what the user did in the repository keeps the demo from starting.
+    """
     for name in ("logs", "run", "site", "keys"):
         (path / name).mkdir(mode=0o700, exist_ok=True)
-    ports = _choose_ports(path / "ports.json", port)
+    await asyncio.to_thread(worktree.ensure, path / REPOSITORY)
+    sites = centre.sites(await _published(path))
+    ports = _choose_ports(path / "ports.json", port, sites)
     tokens = {name: _secret(path / "keys" / name) for name in _TOKENS}
     folder = Folder(
         path,
@@ -72,15 +98,27 @@ def prepare(path: Path, *, port: int, queue_delay_s: float, token_s: int, python
             "CONFIGPROXY_AUTH_TOKEN": tokens["proxy"],
         },
     )
-    host_keys = _ssh_keys(path / "keys")
-    _write_configuration(folder, host_keys, python)
+    ours = worktree.addresses(folder.repository)
+    if (tree := centre.addresses(ours, sites, ports, _ssh_keys(path / "keys", sites))) != ours:
+        await asyncio.to_thread(worktree.commit_addresses, folder.repository, tree)
+        await _published(path, newest=True)
     _write_services(folder, tokens)
-    _write_world(folder, tokens, queue_delay_s=queue_delay_s, token_s=token_s)
+    _write_world(folder, tokens, queue_delay_s=queue_delay_s, token_s=token_s, python=python)
     _write_hub(folder)
     return folder
 
 
-_TOKENS = ("proxy", "hub-to-unicoremgr", "hub-to-tunnelmgr", "unicoremgr-to-hub", "oauth-client")
+async def _published(path: Path, *, newest: bool = False) -> Configuration:
+    """Publish the newest commit; return what is in force: an earlier one if that is refused, unless *newest* is asked for."""
+    sync = Sync(Remote(str(path / REPOSITORY), worktree.BRANCH), path / PUBLISHED)
+    with sync.held():
+        outcome = await sync.update()
+    if outcome.mistakes and (newest or sync.in_force is None):
+        raise ConfigurationRefused.of(outcome.mistakes)
+    return load.load((path / PUBLISHED / "current").resolve())
+
+
+_TOKENS = ("proxy", "hub-to-unicoremgr", "hub-to-k8smgr", "hub-to-tunnelmgr", "unicoremgr-to-hub", "oauth-client")
 
 
 def _secret(path: Path) -> str:
@@ -98,13 +136,13 @@ def _write_yaml(path: Path, tree: object) -> None:
     _write(path, yaml.safe_dump(tree, sort_keys=False, allow_unicode=True))
 
 
-def _choose_ports(path: Path, portal: int) -> dict[str, int]:
+def _choose_ports(path: Path, portal: int, sites: Mapping[str, centre.Site]) -> dict[str, int]:
     """Return the ports of the last run if all are free, else free ones; the kernel chooses."""
     try:
         last: dict[str, int] = json.loads(path.read_text("ascii"))
     except (OSError, ValueError):
         last = {}
-    names = [*PORTS, *(f"{site}-{node.name}" for site, parts in centre.SITES.items() for node in parts.login_nodes)]
+    names = [*PORTS, *sites, *(f"{site.key}-{node.name}" for site in sites.values() for node in site.login_nodes)]
     wanted = {name: last.get(name, 0) for name in names}
     if portal:
         wanted["portal"] = portal
@@ -135,9 +173,9 @@ def _tunnel_ports(first: int) -> tuple[int, int]:
     return first, first + TUNNEL_PORTS.step - 1
 
 
-def _ssh_keys(keys: Path) -> dict[str, str]:
+def _ssh_keys(keys: Path, sites: Mapping[str, centre.Site]) -> dict[str, str]:
     """Return the public key line by name: ``tunnelmgr``, and one host key for each login node."""
-    names = ["tunnelmgr", *(node.name for site in centre.SITES.values() for node in site.login_nodes)]
+    names = ["tunnelmgr", *(node.name for site in sites.values() for node in site.login_nodes)]
     for name in names:
         if not (keys / f"{name}.pub").exists():
             private, public = login.generate_key()
@@ -150,24 +188,8 @@ def _local(folder: Folder, name: str) -> str:
     return f"http://127.0.0.1:{folder.ports[name]}"
 
 
-def _write_configuration(folder: Folder, host_keys: Mapping[str, str], python: str) -> None:
-    target = folder.file("configuration")
-    target.mkdir(exist_ok=True)
-    portal = centre.portal(_local(folder, "unicoremgr"), _local(folder, "tunnelmgr"), python)
-    systems = {
-        name: site.system(
-            f"{_local(folder, name)}/{name.upper()}/rest/core",
-            {node.name: folder.ports[f"{name}-{node.name}"] for node in site.login_nodes},
-            host_keys,
-        )
-        for name, site in centre.SITES.items()
-    }
-    _write_yaml(target / "portal.yaml", portal)
-    _write_yaml(target / "systems.yaml", {"systems": systems})
-
-
 def _write_services(folder: Folder, tokens: Mapping[str, str]) -> None:
-    keys, configuration = folder.file("keys"), str(folder.file("configuration"))
+    keys, configuration = folder.file("keys"), str(folder.published / "current")
     for service in ("unicoremgr", "tunnelmgr"):
         _write_yaml(folder.file(f"{service}-callers.yaml"), {"demo": token_hash(tokens[f"hub-to-{service}"])})
     common = {"host": "127.0.0.1", "configuration": configuration}
@@ -190,7 +212,7 @@ def _write_services(folder: Folder, tokens: Mapping[str, str]) -> None:
     }
     hub = {
         "configuration": configuration,
-        "manager_token_files": {"unicoremgr": str(keys / "hub-to-unicoremgr")},
+        "manager_token_files": {name: str(keys / f"hub-to-{name}") for name in ("unicoremgr", "k8smgr")},
         "tunnelmgr_token_file": str(keys / "hub-to-tunnelmgr"),
         "poll_interval_s": 5.0,
     }
@@ -199,8 +221,10 @@ def _write_services(folder: Folder, tokens: Mapping[str, str]) -> None:
     _write_yaml(folder.file("hub.yaml"), hub)
 
 
-def _write_world(folder: Folder, tokens: Mapping[str, str], *, queue_delay_s: float, token_s: int) -> None:
+def _write_world(folder: Folder, tokens: Mapping[str, str], *, queue_delay_s: float, token_s: int, python: str) -> None:
     tree: dict[str, Any] = {
+        "configuration": str(folder.published / "current"),
+        "python": python,
         "identity_port": folder.ports["identity"],
         "client_secret": tokens["oauth-client"],
         "callback_url": f"{folder.address}hub/oauth_callback",

@@ -1,11 +1,13 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """``jupyter-jsc demo``: the whole system as processes of this machine, in the foreground.
 
-Prepares the folder (:mod:`.folder`), starts the demo world, TunnelMgr, UnicoreMgr, proxy and hub, says when
-the portal answers, and ends everything at SIGINT or SIGTERM.
+Prepares the folder (:mod:`.folder`), starts what publishes the configuration, the demo world, TunnelMgr, UnicoreMgr,
+proxy and hub, says when the portal answers, and ends everything at SIGINT or SIGTERM.
 """
 
 import asyncio
+import logging
+import shlex
 import shutil
 import signal
 import sys
@@ -14,10 +16,12 @@ from collections.abc import Mapping
 from pathlib import Path
 
 import aiohttp
+import structlog
 from rich.console import Console
 from rich.table import Table
 
 from jupyter_jsc.demo import folder as demo_folder
+from jupyter_jsc.demo import worktree
 from jupyter_jsc.demo.people import PEOPLE
 from jupyter_jsc.demo.processes import Command, Processes
 from jupyter_jsc.errors import JSCError, NotFound, Unavailable
@@ -30,11 +34,13 @@ async def run(path: Path, *, port: int, queue_delay_s: float, token_s: int, envi
 
     Raises :class:`Conflict` if the folder or the port is in use, :class:`Unavailable` if a process ends by itself.
     """
+    # The terminal is the user's; of what this process logs itself only trouble is of interest there.
+    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.WARNING))
     stop = asyncio.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
     with demo_folder.locked(path):
-        folder = demo_folder.prepare(
+        folder = await demo_folder.prepare(
             path, port=port, queue_delay_s=queue_delay_s, token_s=token_s, python=sys.executable
         )
         processes = Processes(folder.file("logs"))
@@ -68,7 +74,9 @@ def commands(folder: demo_folder.Folder, environ: Mapping[str, str]) -> dict[str
         *("--error-target", f"{hub_url}/hub/error", "--default-target", hub_url),
     ]
     hub = [sys.executable, "-m", "jupyterhub", "--config", str(folder.file("jupyterhub_config.py"))]
+    sync = ("--repo", str(folder.repository), "--branch", worktree.BRANCH, "--into", str(folder.published))
     return {
+        "configsync": Command([*ours, "config", "sync", *sync], env),
         "world": Command([*ours, "demo-world", *_settings(folder, "world")], env),
         "proxy": Command(proxy, env | {"CONFIGPROXY_AUTH_TOKEN": folder.environment["CONFIGPROXY_AUTH_TOKEN"]}),
         "tunnelmgr": Command([*ours, "tunnelmgr", *_settings(folder, "tunnelmgr"), "--stop-masters"], env),
@@ -113,13 +121,23 @@ async def _announce(folder: demo_folder.Folder) -> None:
     for person in PEOPLE:
         table.add_row(person.name, person.password, _PROVIDERS[person.idp], _WHO.get(person.name, person.full_name))
     console.print(table)
+    console.print(
+        f"\nSystems, software, groups and messages are files in a git repository. Change them while the portal runs:\n"
+        f"   edit    {folder.repository}/systems/juwels.yaml\n"
+        f'   commit  git -C {shlex.quote(str(folder.repository))} commit --all --message "Allow more nodes"\n'
+        f"   watch   the open form of a new lab: it follows without a reload. What is wrong with a commit that changes\n"
+        f"           nothing stands in {folder.published}/refused.txt"
+    )
     console.print(f"\nLabs, settings and logs are in {folder.path}. Ctrl-C ends everything.")
 
 
 _PROVIDERS = {"jsc": "JSC account", "aai": "Helmholtz AAI"}
 _WHO = {
-    "alice": "a user with two systems and two projects",
-    "nora": "a newcomer without any account on a system",
+    "alice": "a user with five systems and two projects",
+    "nora": "a newcomer without HPC account: the cloud only",
+    "gus": "a guest without any account: nothing yet",
+    "carla": "a student of a course: only its reservation",
+    "ines": "of an institute: more nodes, for longer",
     "oscar": "an operator (administrator of the portal)",
 }
 

@@ -1,26 +1,32 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""The demo world in one process: an identity provider, two UNICORE sites that run jobs here, four login nodes.
+"""The demo world in one process: an identity provider; for each HPC system a UNICORE site that runs jobs here, and SSH.
 
-Started by :mod:`.run` as ``jupyter-jsc demo-world``; ends all jobs when it ends.
+Started by :mod:`.run` as ``jupyter-jsc demo-world``; ends all jobs when it ends. It reads the configuration once: a
+system or queue that is added later is there after the next start.
 """
 
 import asyncio
 import contextlib
 import signal
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import uvicorn
 from fastapi import FastAPI
 from pydantic import SecretStr
 
+from jupyter_jsc.config import load
 from jupyter_jsc.config.base import Section
-from jupyter_jsc.demo import centre, identity, login, unicore
+from jupyter_jsc.demo import centre, identity, login, software, unicore
 
 
 class WorldSettings(Section):
     """What the world must know; written by :mod:`.folder`."""
 
+    configuration: Path
+    """Folder of the configuration."""
+    python: str
+    """What ``python3`` is on the nodes: an interpreter with JupyterLab."""
     identity_port: int
     client_secret: SecretStr
     callback_url: str
@@ -40,12 +46,15 @@ async def run(settings: WorldSettings) -> None:
     stop = asyncio.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
+    configuration = load.load(settings.configuration.resolve())
+    programs = software.install(settings.scratch, settings.python, configuration)
+    sites = centre.sites(configuration).values()
     servers = [_server(_identity(settings), settings.identity_port)]
-    servers += [_server(_site(name, settings), settings.ports[name]) for name in centre.SITES]
+    servers += [_server(_site(site, programs, settings), settings.ports[site.key]) for site in sites]
     async with contextlib.AsyncExitStack() as stack, asyncio.TaskGroup() as tasks:
-        for name, site in centre.SITES.items():
+        for site in sites:
             for host in site.login_nodes:
-                await stack.enter_async_context(_login_node(name, site, host, settings))
+                await stack.enter_async_context(_login_node(site, host, settings))
         for server in servers:
             tasks.create_task(server.serve())
         await stop.wait()
@@ -65,33 +74,39 @@ def _identity(settings: WorldSettings) -> FastAPI:
     )
 
 
-def _site(name: str, settings: WorldSettings) -> FastAPI:
-    site = centre.SITES[name]
+def _site(site: centre.Site, programs: software.Software, settings: WorldSettings) -> FastAPI:
     return unicore.create_site(
         unicore.SiteSettings(
-            name=name.upper(),
-            base_url=f"http://127.0.0.1:{settings.ports[name]}/{name.upper()}",
-            scratch=settings.scratch / name,
+            name=site.name,
+            base_url=f"http://127.0.0.1:{settings.ports[site.key]}/{site.name}",
+            scratch=settings.scratch / site.key,
             userinfo_url=f"http://localhost:{settings.identity_port}/oauth2/userinfo",
-            account_keys=frozenset(site.account_keys),
+            account_keys=site.account_keys,
             partitions=tuple(
                 unicore.DemoPartition(queue.name, nodes=queue.nodes, gpus=queue.gpus, runtime_s=queue.minutes * 60)
                 for queue in site.queues
             ),
-            nodes=tuple(unicore.Node(host.name, host.address) for host in site.compute_nodes),
-            login_nodes=tuple(unicore.Node(host.name, host.address) for host in site.login_nodes),
+            nodes=_nodes(site.compute_nodes),
+            login_nodes=_nodes((*site.login_nodes, *site.special_nodes)),
             queue_delay_s=settings.queue_delay_s,
+            path=programs.path,
+            environment=programs.environment,
+            reservations=site.reservations,
         )
     )
 
 
-def _login_node(name: str, site: centre.Centre, host: centre.Host, settings: WorldSettings) -> login.LoginNode:
+def _nodes(hosts: Iterable[centre.Host]) -> tuple[unicore.Node, ...]:
+    return tuple(unicore.Node(host.name, host.address) for host in hosts)
+
+
+def _login_node(site: centre.Site, host: centre.Host, settings: WorldSettings) -> login.LoginNode:
     return login.LoginNode(
         host.address,
-        settings.ports[f"{name}-{host.name}"],
+        settings.ports[f"{site.key}-{host.name}"],
         host_key=(settings.keys / host.name).read_bytes(),
         authorized_key=(settings.keys / "tunnelmgr.pub").read_text("ascii"),
-        resolve={node.name: node.address for node in (*site.compute_nodes, *site.login_nodes)},
+        resolve={node.name: node.address for node in site.nodes},
     )
 
 

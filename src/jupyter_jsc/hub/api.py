@@ -11,6 +11,7 @@ from collections.abc import Awaitable, Callable
 from typing import Any, TypeVar, cast
 
 from jupyterhub.apihandlers.base import APIHandler
+from jupyterhub.scopes import Scope
 from pydantic import BaseModel, ValidationError
 
 from jupyter_jsc import errors
@@ -70,8 +71,8 @@ class JSCHandler(APIHandler):
         return self.user_of(self.current_user.name)
 
     def need(self, scope: str) -> None:
-        """Raise :class:`errors.Forbidden` unless the caller holds one of our own scopes, which services have."""
-        if scope not in self.parsed_scopes:
+        """Raise :class:`errors.Forbidden` unless the caller holds one of our own scopes, unfiltered, as services do."""
+        if self.parsed_scopes.get(scope) is not Scope.ALL:
             raise errors.Forbidden(f"This needs the scope {scope}.")
 
     async def tree(self, user: Any) -> OptionTree:

@@ -54,12 +54,15 @@ class Portal:
     """The spawners of labs in use, by lab id; each enters itself."""
     admission: asyncio.Lock = field(default_factory=asyncio.Lock)
     """Held from counting the labs in use to writing a start down, so that no two starts fill the same place."""
+    name: str = field(init=False)
+    """The portal's name, part of every lab id. A commit that changes it must not make running labs unknown."""
     state_locks: defaultdict[str, asyncio.Lock] = field(default_factory=lambda: defaultdict(asyncio.Lock))
     """By user name; held while a user's auth_state is read, changed and stored."""
     _hub: JupyterHub = field(init=False)
     _tasks: set[asyncio.Task[None]] = field(default_factory=set)
 
     def __post_init__(self) -> None:
+        self.name = self.configuration.hub
         self.starts = Starts(
             self.clients,
             self.journal,
@@ -70,12 +73,21 @@ class Portal:
 
     @classmethod
     def from_settings(cls, settings: HubSettings, *, database_url: str) -> Self:
-        """Return a portal whose tables are there and whose clients are not yet open."""
+        """Return a portal whose tables are there and whose clients are not yet open.
+
+        Raises :class:`errors.InvalidRequest` if the configuration gives the portal another name than its labs know.
+        """
         current = Current(settings.configuration)
         journal = Journal(database_url)
         journal.open()
         clients = Clients(current, settings.manager_token_files, settings.tunnelmgr_token_file)
-        return cls(current, journal, clients, settings.poll_interval_s)
+        portal = cls(current, journal, clients, settings.poll_interval_s)
+        for start in journal.unfinished():
+            if start.lab_id != portal.lab_id(start.user, start.server):
+                message = f"The configuration's `hub` is {portal.name!r}, but labs are in use under another name."
+                journal.close()
+                raise errors.InvalidRequest(message, field="hub", value=portal.name, allowed="the name as it was")
+        return portal
 
     @property
     def configuration(self) -> Configuration:
@@ -102,7 +114,7 @@ class Portal:
 
     def lab_id(self, user: str, server: str) -> str:
         """Return the id of a user's lab."""
-        return names.lab_id(self.configuration.hub, user, server)
+        return names.lab_id(self.name, user, server)
 
     def start(self, hub: JupyterHub) -> None:
         """Begin to supervise in *hub*, until its loop ends. Called once, inside that loop."""
@@ -144,6 +156,8 @@ class Portal:
 
     async def _configuration_changed(self) -> None:
         """Have everything follow the version that is in force now, then tell all open pages."""
+        if self.configuration.hub != self.name:
+            log.error("the portal keeps its name: labs are known by it", name=self.name, refused=self.configuration.hub)
         self.spawn_task(self.clients.retire(self.journal.unfinished()))
         self.starts.wake()
         self.journal.configuration_changed(self.current.version)

@@ -184,7 +184,7 @@ class LabSpawner(Spawner):
         return wire.StartLab(
             lab_id=self.lab_id,
             start_id=self.start_id,
-            hub=self.portal.configuration.hub,
+            hub=self.portal.name,
             user=self.user.name,
             options=wire.Options.model_validate(start.options),
             groups=list(start.groups),

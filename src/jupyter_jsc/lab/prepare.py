@@ -194,7 +194,9 @@ class Running:
 
     def _signal(self, number: int) -> bool:
         """Send a signal to the group of the step; tell whether anything of it is there."""
-        self._process.poll()  # a process that nobody has asked about counts as there
+        # No new process gets the number of a group that lives: one that has it after ours was reaped is somebody else's.
+        if self._process.poll() is not None and exists(self._process.pid):
+            return False
         try:
             os.killpg(self._process.pid, number)
         except (ProcessLookupError, PermissionError):
@@ -261,6 +263,15 @@ class Preparation:
             if not running.lives_on:
                 self._background.remove(running)
             return outcome
+
+
+def exists(pid: int) -> bool:
+    """Tell whether there is a process of that number."""
+    try:
+        os.getpgid(pid)
+    except ProcessLookupError:
+        return False
+    return True
 
 
 def parse_environment(report: bytes) -> dict[str, str] | None:

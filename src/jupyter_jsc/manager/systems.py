@@ -16,6 +16,7 @@ import structlog
 
 from jupyter_jsc.config.current import Current
 from jupyter_jsc.config.model import Configuration
+from jupyter_jsc.config.notices import Retention
 from jupyter_jsc.config.systems import System, SystemKind
 from jupyter_jsc.errors import InvalidRequest, JSCError, NotFound
 from jupyter_jsc.sites import Signing, Site
@@ -23,13 +24,18 @@ from jupyter_jsc.sites import Signing, Site
 log = structlog.get_logger()
 
 MakeSite = Callable[[str, System, Configuration], Site]
-"""Makes the driver of a system from its name, its section and the whole configuration."""
+"""Makes the driver of a system from its name, its section, and the configuration as far as it is about that system."""
 
-_OF_NO_DRIVER = frozenset({
-    *("systems", "managers", "tunnelmgr", "identity_providers", "groups", "max_labs_per_user"),
-    *("texts", "announcements", "maintenance", "reservations", "retention"),
-})  # fmt: skip
-"""Parts of the configuration that make no driver do anything else; its own system is compared apart."""
+_NOT_FOR_DRIVERS: dict[str, Any] = {
+    "identity_providers": {},
+    "groups": {},
+    "max_labs_per_user": None,
+    "texts": {},
+    "announcements": {},
+    "maintenance": {},
+    "retention": Retention(),
+}
+"""What drivers do not get to see, so that it cannot matter to them."""
 _EARLIER = 64
 """So many drivers of earlier versions are kept at hand."""
 
@@ -39,7 +45,7 @@ class _Driver:
     """A site driver, what it was made of, and how many calls are in it."""
 
     name: str
-    made_of: Mapping[str, Any]
+    made_of: Configuration
     site: Site
     calls: int = 0
     leaving: bool = False
@@ -161,12 +167,12 @@ class Systems:
 
     async def _driver(self, name: str, configuration: Configuration, known: list[_Driver]) -> _Driver:
         """Return the one of *known* that was made of the same parts, or a new one."""
-        made_of = _parts(name, configuration)
+        made_of = about_system(name, configuration)
         for driver in known:
             if driver.made_of == made_of:
                 return driver
-        system = configuration.systems[name]
-        site = await self._make[system.kind](name, system, configuration).__aenter__()
+        system = made_of.systems[name]
+        site = await self._make[system.kind](name, system, made_of).__aenter__()
         return _Driver(name, made_of, site)
 
     async def _retire(self, driver: _Driver) -> None:
@@ -187,7 +193,8 @@ class Systems:
         )
 
 
-def _parts(name: str, configuration: Configuration) -> dict[str, Any]:
-    """Return everything of *configuration* that may matter to the driver of a system."""
-    fields = type(configuration).model_fields.keys() - _OF_NO_DRIVER
-    return {"system": configuration.systems[name]} | {field: getattr(configuration, field) for field in fields}
+def about_system(name: str, configuration: Configuration) -> Configuration:
+    """Return what the driver of a system is made of, without all that can change under its feet."""
+    own = {key: reservation for key, reservation in configuration.reservations.items() if reservation.system == name}
+    narrowed = {"systems": {name: configuration.systems[name]}, "reservations": own}
+    return configuration.model_copy(update=_NOT_FOR_DRIVERS | narrowed)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Which limits a user's live labs fill. Pure; called by :mod:`.options` with what the groups may (:mod:`.offers`).
+"""Which limits a user's live labs fill. Pure; called by :mod:`.options` with what the groups may (:mod:`.catalogue`).
 
 The limits for a user count that user's labs in use: all of them, those on a system, those with an option. A group's
 limit for all members together blocks an option only when every group that opens it is full.
@@ -12,8 +12,14 @@ from jupyter_jsc.config.base import Text
 from jupyter_jsc.config.model import Configuration
 from jupyter_jsc.rights import texts
 from jupyter_jsc.rights.identity import Facts, LiveLab
-from jupyter_jsc.rights.offers import OptionOffer, SystemOffer, widest
+from jupyter_jsc.rights.offers import OptionOffer, SystemOffer
 from jupyter_jsc.rights.tree import FREE
+
+
+def widest(limits: Sequence[int | None]) -> int | None:
+    """Return the largest of *limits*, of which None is the largest; None for none at all."""
+    numbers = [limit for limit in limits if limit is not None]
+    return max(numbers) if numbers and len(numbers) == len(limits) else None
 
 
 class Usage(NamedTuple):

@@ -11,9 +11,10 @@ from dataclasses import dataclass
 from jupyter_jsc.config.groups import Rule
 from jupyter_jsc.config.model import Configuration
 from jupyter_jsc.rights.identity import Identity
-from jupyter_jsc.rights.patterns import Patterns, per_configuration
+from jupyter_jsc.rights.patterns import Lists, Patterns, per_configuration, united
 
-_Test = Callable[[Identity], bool]
+_Test = Callable[[Identity, int], bool]
+"""Whether an identity, with bits of the lists that its entitlements fit, meets a criterion."""
 
 
 @dataclass(frozen=True)
@@ -25,14 +26,24 @@ class _Members:
     rules: tuple[tuple[_Test, ...], ...]
 
 
+@dataclass(frozen=True)
+class _Groups:
+    """The groups in the order in which they are asked: exclusive ones first."""
+
+    members: tuple[_Members, ...]
+    entitlements: Lists
+
+
 def groups_of(identity: Identity, configuration: Configuration) -> tuple[str, ...]:
     """Return the groups of *identity*, the one with the smallest weight first; of exclusive ones only the first.
 
     Groups of the same weight stand in the order of their keys.
     """
     found = []
-    for members in _all_members(configuration):
-        if any(all(test(identity) for test in rule) for rule in members.rules):
+    groups = _groups(configuration)
+    entitled = united(map(groups.entitlements.fitted_by, identity.entitlements))
+    for members in groups.members:
+        if any(all(test(identity, entitled) for test in rule) for rule in members.rules):
             if members.exclusive:
                 return (members.group,)
             found.append(members.group)
@@ -46,31 +57,32 @@ def active(identity: Identity, configuration: Configuration) -> tuple[str, ...]:
 
 
 @per_configuration
-def _all_members(configuration: Configuration) -> tuple[_Members, ...]:
-    """Return the groups in the order in which they are asked: exclusive ones first."""
+def _groups(configuration: Configuration) -> _Groups:
     groups = sorted(configuration.groups.items(), key=lambda item: (not item[1].exclusive, item[1].weight, item[0]))
-    return tuple(
-        _Members(key, group.exclusive, tuple(_tests(rule, configuration) for rule in group.members))
+    lists = Lists()
+    members = tuple(
+        _Members(key, group.exclusive, tuple(_tests(rule, configuration, lists) for rule in group.members))
         for key, group in groups
     )
+    return _Groups(members, lists)
 
 
-def _tests(rule: Rule, configuration: Configuration) -> tuple[_Test, ...]:
+def _tests(rule: Rule, configuration: Configuration, lists: Lists) -> tuple[_Test, ...]:
     tests: list[_Test] = []
     if rule.admin:
-        tests.append(lambda identity: identity.admin)
+        tests.append(lambda identity, _: identity.admin)
     if rule.identity_providers is not None:
         words = _words(rule.identity_providers, configuration)
-        tests.append(lambda identity: identity.authenticator in words)
+        tests.append(lambda identity, _: identity.authenticator in words)
     if rule.users is not None:
         users = frozenset(rule.users)
-        tests.append(lambda identity: identity.user in users)
+        tests.append(lambda identity, _: identity.user in users)
     if rule.patterns is not None:
         names = Patterns(rule.patterns)
-        tests.append(lambda identity: names.fits(identity.user))
+        tests.append(lambda identity, _: names.fits(identity.user))
     if rule.entitlements is not None:
-        wanted = Patterns(rule.entitlements)
-        tests.append(lambda identity: any(map(wanted.fits, identity.entitlements)))
+        bit = lists.add(rule.entitlements)
+        tests.append(lambda _, entitled: bool(entitled & bit))
     return tuple(tests)
 
 

@@ -2,23 +2,25 @@
 """What a user may start: identity, configuration and the moment → the tree of choices. Pure, fast and total.
 
 The form, the API and ``config show`` ask :func:`options_for`, the manager's gate :func:`options_of_start`; the answer is
-what :mod:`.validate` checks with. What does not depend on the user comes ready from :mod:`.offers`, and parts that are
+what :mod:`.validate` checks with. What does not depend on the user comes ready from :mod:`.catalogue`, and parts that are
 alike are one object, so the tree of a user with hundreds of accounts costs little.
 
 A place (partition under account and project) is possible if any of the user's active groups permits it; see
 :class:`jupyter_jsc.config.groups.Group`.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 
 from jupyter_jsc.config.base import Text
 from jupyter_jsc.config.model import Configuration
+from jupyter_jsc.rights.catalogue import offers_for
 from jupyter_jsc.rights.identity import Account, Facts, Identity
 from jupyter_jsc.rights.limits import Usage
 from jupyter_jsc.rights.membership import active
 from jupyter_jsc.rights.moments import SystemMoment, moment_of
-from jupyter_jsc.rights.offers import Offers, OptionOffer, SystemOffer, offers_for, united
+from jupyter_jsc.rights.offers import Offers, OptionOffer, SystemOffer
+from jupyter_jsc.rights.patterns import united
 from jupyter_jsc.rights.places import Found, Opened, Places
 from jupyter_jsc.rights.texts import no_group
 from jupyter_jsc.rights.tree import NOBODY, OptionChoice, OptionTree, PartitionChoice, SystemChoice
@@ -32,7 +34,7 @@ def options_for(identity: Identity, configuration: Configuration, facts: Facts) 
     """Return everything that *identity* may choose, and what of it is blocked at the moment of *facts*."""
     groups = active(identity, configuration)
     offers = offers_for(groups, configuration)
-    return _tree(groups, offers.systems, _opened(identity.accounts, offers), configuration, facts)
+    return _tree(groups, offers, _opened(identity.accounts, offers), configuration, facts)
 
 
 def options_of_start(lab: StartLab, configuration: Configuration, facts: Facts) -> OptionTree:
@@ -42,12 +44,13 @@ def options_of_start(lab: StartLab, configuration: Configuration, facts: Facts) 
     whatever any entry can. The site itself has the last word on them.
     """
     groups = tuple(key for key in lab.groups if key in configuration.groups)
-    systems = [offer for offer in offers_for(groups, configuration).systems if offer.key == lab.options.system]
+    offers = offers_for(groups, configuration)
+    systems = tuple(offer for offer in offers.systems if offer.key == lab.options.system)
     account, project = lab.options.account, lab.options.project
     opened: dict[str, Opened] = {}
     if account is not None and project is not None:
         opened = {offer.key: {account: {project: offer.any_entry}} for offer in systems}
-    return _tree(groups, systems, opened, configuration, facts)
+    return _tree(groups, replace(offers, systems=systems), opened, configuration, facts)
 
 
 def _opened(accounts: Iterable[Account], offers: Offers) -> Mapping[str, Opened]:
@@ -62,7 +65,7 @@ def _opened(accounts: Iterable[Account], offers: Offers) -> Mapping[str, Opened]
 
 def _tree(
     groups: tuple[str, ...],
-    offers: Sequence[SystemOffer],
+    offers: Offers,
     opened: Mapping[str, Opened],
     configuration: Configuration,
     facts: Facts,
@@ -71,19 +74,19 @@ def _tree(
         return OptionTree({}, (), no_group(configuration.support))
     usage = Usage.of(facts, groups, configuration)
     systems: dict[str, SystemChoice] = {}
-    for offer in offers:
+    for offer in offers.systems:
         own = opened.get(offer.key) if offer.system.needs_account else _CLUSTER
-        choice = _system(offer, own, usage, configuration, facts) if own else None
+        places = Places(offers, offer, own, facts.now) if own else None
+        choice = _system(offer, places, usage, configuration, facts) if places else None
         if choice is not None:
             systems[offer.key] = choice
     return OptionTree(systems, groups, usage.overall())
 
 
 def _system(
-    offer: SystemOffer, opened: Opened, usage: Usage, configuration: Configuration, facts: Facts
+    offer: SystemOffer, places: Places, usage: Usage, configuration: Configuration, facts: Facts
 ) -> SystemChoice | None:
-    places = Places(offer, opened, facts.now)
-    found = [(option, here) for option in offer.options if (here := places.under(option.grants)).accounts]
+    found = [(option, here) for option in offer.options if (here := places.under(option.opening)).accounts]
     if not found:
         return None
     moment = moment_of(offer.key, offer.system, configuration.maintenance, facts.health.get(offer.key), facts.now)

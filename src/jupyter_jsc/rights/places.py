@@ -9,18 +9,18 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import NamedTuple
 
-from jupyter_jsc.rights.offers import Grant, SystemOffer, united
+from jupyter_jsc.rights.offers import Offers, Opening, Payer, Row, SystemOffer
+from jupyter_jsc.rights.patterns import united
 from jupyter_jsc.rights.tree import Place
+
+_MOST_ROWS = 2000
 
 Opened = Mapping[str, Mapping[str, int]]
 """Unix account → project → bits of the partitions that its entries open."""
 
-_Needed = tuple[tuple[int, int], ...]
-"""Bits of partitions, and of the reservations of which one must be chosen there."""
-
 
 class Found(NamedTuple):
-    """What grants open to a user."""
+    """What an option opens to a user."""
 
     accounts: Mapping[str, Mapping[str, Mapping[str, Place]]]
     """Unix account → project → partition."""
@@ -30,41 +30,42 @@ class Found(NamedTuple):
     """Bits of all reservations in it."""
 
 
-class _Row(NamedTuple):
-    """The partitions of one account and project."""
-
-    places: Mapping[str, Place]
-    partitions: int
-    reservations: int
-
-
 class Places:
     """The places of one user on one system."""
 
-    def __init__(self, offer: SystemOffer, opened: Opened, now: datetime) -> None:
+    def __init__(self, offers: Offers, offer: SystemOffer, opened: Opened, now: datetime) -> None:
         self._offer = offer
-        self._opened = opened
-        self._alive = offer.reservations.alive(now)
-        self._by_project: dict[str, int] = {}
-        self._rows: dict[tuple[int, _Needed, int], _Row] = {}
-        self._found: dict[tuple[Grant, ...], Found] = {}
+        self._found: dict[Opening, Found] = {}
+        self._payers: list[tuple[str, list[tuple[str, Payer]]]] = []
+        """Unix account → project."""
+        index = offer.reservations
+        alive = index.alive(now)
+        for account, projects in opened.items():
+            fits, own = offers.accounts.fitted_by(account), index.of_account(account)
+            payers = [
+                (project, (bits, (own | index.of_project(project)) & alive, fits, offers.projects.fitted_by(project)))
+                for project, bits in projects.items()
+            ]
+            self._payers.append((account, payers))
 
-    def under(self, grants: tuple[Grant, ...]) -> Found:
-        """Return where any of *grants* lets the user start."""
-        if (found := self._found.get(grants)) is None:
-            found = self._found[grants] = self._search(grants)
+    def under(self, opening: Opening) -> Found:
+        """Return where *opening* lets the user start."""
+        if (found := self._found.get(opening)) is None:
+            found = self._found[opening] = self._search(opening)
         return found
 
-    def _search(self, grants: tuple[Grant, ...]) -> Found:
+    def _search(self, opening: Opening) -> Found:
         accounts: dict[str, dict[str, Mapping[str, Place]]] = {}
         partitions = reservations = 0
-        for account, projects in self._opened.items():
-            fitting = [grant for grant in grants if grant.accounts is None or grant.accounts.fits(account)]
-            own = self._offer.reservations.of_account(account) if self._alive and fitting else 0
+        known = self._offer.rows.setdefault(opening, {})
+        if len(known) > _MOST_ROWS:
+            known.clear()
+        for account, projects in self._payers:
             rows: dict[str, Mapping[str, Place]] = {}
-            for project, opened in projects.items() if fitting else ():
-                row = self._row(fitting, project, opened, own)
-                if row.places:
+            for project, payer in projects:
+                if (row := known.get(payer)) is None:
+                    row = known[payer] = _row(self._offer, opening, payer)
+                if row.partitions:
                     rows[project] = row.places
                     partitions |= row.partitions
                     reservations |= row.reservations
@@ -72,38 +73,25 @@ class Places:
                 accounts[account] = rows
         return Found(accounts, partitions, reservations)
 
-    def _row(self, grants: list[Grant], project: str, opened: int, own: int) -> _Row:
-        free = 0
-        needed: _Needed = ()
-        for grant in grants:
-            if grant.projects is None or grant.projects.fits(project):
-                if grant.reservations is None:
-                    free |= grant.partitions & opened
-                elif grant.partitions & opened:
-                    needed = (*needed, (grant.partitions & opened, grant.reservations))
-        usable = (own | self._of_project(project)) & self._alive if self._alive else 0
-        key = (free, needed, usable)
-        if (row := self._rows.get(key)) is None:
-            row = self._rows[key] = self._make(free, needed, usable)
-        return row
 
-    def _of_project(self, project: str) -> int:
-        if (found := self._by_project.get(project)) is None:
-            found = self._by_project[project] = self._offer.reservations.of_project(project)
-        return found
-
-    def _make(self, free: int, needed: _Needed, usable: int) -> _Row:
-        index = self._offer.reservations
-        places: dict[str, Place] = {}
-        partitions = reservations = 0
-        for bit, name in enumerate(self._offer.names):
-            here = usable & index.partitions[bit]
-            required = not free >> bit & 1
-            if required:
-                here &= united(reserved for opened, reserved in needed if opened >> bit & 1)
-                if not here:
-                    continue
-            places[name] = Place(index.names(here), required)
-            partitions |= 1 << bit
+def _row(offer: SystemOffer, opening: Opening, payer: Payer) -> Row:
+    opened, usable, account, project = payer
+    grants = [
+        grant
+        for grant in opening.restricted
+        if grant.accounts & account == grant.accounts and grant.projects & project == grant.projects
+    ]
+    free = opening.free | united(grant.partitions for grant in grants if grant.reservations is None)
+    places: dict[str, Place] = {}
+    partitions = reservations = 0
+    for place, name in enumerate(offer.names):
+        bit = 1 << place
+        here = usable & offer.reservations.partitions[place]
+        required = not free & bit
+        if required:
+            here &= united(grant.reservations or 0 for grant in grants if grant.partitions & bit)
+        if opened & bit and (here or not required):
+            places[name] = Place(offer.reservations.names(here), required)
+            partitions |= bit
             reservations |= here
-        return _Row(places, partitions, reservations)
+    return Row(places, partitions, reservations)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""The limits of resources for the members of groups. Pure; called by :mod:`.offers`."""
+"""The limits of resources for the members of groups. Pure; called by :mod:`.catalogue`."""
 
 from collections.abc import Mapping, Sequence
 

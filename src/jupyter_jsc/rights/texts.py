@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """What users read in the tree of their choices, in both languages. Pure; called by the modules that decide."""
 
+import functools
 from collections.abc import Sequence
 from datetime import datetime
 
@@ -20,11 +21,13 @@ def no_group(support: str) -> Text:
     )
 
 
+@functools.lru_cache(1000)
 def on_system(label: str) -> Text:
     """Return the place of a system's limit, for :func:`limit_reached`."""
     return Text(en=f" on {label}", de=f" auf {label}")
 
 
+@functools.lru_cache(1000)
 def with_option(label: str) -> Text:
     """Return the place of an option's limit, for :func:`limit_reached`."""
     return Text(en=f" with {label}", de=f" mit {label}")
@@ -128,8 +131,13 @@ def _listed(titles: Sequence[str], and_: str, more: str) -> str:
 
 
 def _moment(moment: datetime) -> str:
-    return f"{moment:%Y-%m-%d %H:%M %Z}"
+    return f"{moment:%Y-%m-%d %H:%M} {_zone(moment)}"
 
 
 def _moment_de(moment: datetime) -> str:
-    return f"{moment:%d.%m.%Y %H:%M %Z}"
+    return f"{moment:%d.%m.%Y %H:%M} {_zone(moment)}"
+
+
+def _zone(moment: datetime) -> str:
+    offset = f"{moment:%z}"
+    return f"UTC{offset[:3]}:{offset[3:5]}" if moment.utcoffset() else "UTC"
