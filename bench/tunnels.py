@@ -16,7 +16,7 @@ from pathlib import Path
 
 from bench import processes
 from bench.table import Row, median, row
-from jupyter_jsc.config.model import JumpHost
+from jupyter_jsc.config.systems import JumpHost
 from jupyter_jsc.tunnelmgr.masters import Client, Master, socket_path, terminate_all
 from jupyter_jsc.tunnelmgr.mux import Forward, Mux
 

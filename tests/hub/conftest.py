@@ -3,7 +3,10 @@
 
 import pytest_asyncio
 
+from tests.hub.visitor import alice, nora, pages_hub, session, visitor
 from tests.hub.world import BEGINNING, world
+
+__all__ = ["alice", "nora", "pages_hub", "session", "visitor"]
 
 
 @pytest_asyncio.fixture(scope="session", loop_scope="session")

@@ -18,6 +18,7 @@ from typing import Any
 import httpx
 import pytest
 from fastapi import FastAPI
+from jupyterhub.handlers.base import BaseHandler
 
 from jupyter_jsc.demo.identity import IdentitySettings, create_identity_provider
 from jupyter_jsc.errors import CredentialRefused, Unavailable
@@ -190,6 +191,16 @@ async def test_a_dead_refresh_token_asks_for_a_login(world: World) -> None:
     assert await world.authenticator.refresh_user(user) is False
     with pytest.raises(CredentialRefused, match="log in again"):
         await world.authenticator.fresh_access_token(user)
+
+
+async def test_a_page_asks_for_a_login_that_must_be_renewed(world: World) -> None:
+    """JupyterHub's own handler sends a browser to the login; 6.1.1 alone would fail over an attribute it lacks."""
+    user = await world.user()
+    world.provider.end_refresh_tokens("alice")
+    user._auth_refreshed = 0.0
+    page = SimpleNamespace(authenticator=world.authenticator, log=world.authenticator.log, _jupyterhub_user=user)
+    assert not hasattr(BaseHandler, "_token_authenticated"), "the remedy in refresh_user may go"
+    assert await BaseHandler.refresh_auth(page, user) is None
 
 
 async def test_who_left_the_portals_group_must_log_in(world: World) -> None:

@@ -1,192 +1,138 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""The form: what is still possible is kept, what is not is replaced and said, nothing typed is lost."""
+"""The form: nothing typed is lost, mistakes are said, the summary is true, what is blocked can be saved."""
+
+from dataclasses import replace
 
 import pytest
-from hypothesis import given, reject
-from hypothesis import strategies as st
-from pydantic import ValidationError
 
-from jupyter_jsc.config.systems import Partition
 from jupyter_jsc.hub import form
-from jupyter_jsc.rights.options import OptionChoice, OptionTree, SystemChoice, validate
+from jupyter_jsc.hub.completion import Shown
+from jupyter_jsc.rights.identity import Account, Facts, Identity
+from jupyter_jsc.rights.options import options_for
+from tests.hub.offer import CONFIGURATION, NOW
+from tests.hub.test_completion import CHOSEN, CLOUD, TREE
 
-NODES = {"label": "Nodes", "minimum": 1, "maximum": 4, "default": 1}
-RUNTIME = {"label": "Runtime", "minimum": 10, "maximum": 120, "default": 60, "step": 5, "unit": "min"}
-BATCH = Partition.model_validate({"label": "Batch", "resources": {"nodes": NODES, "runtime": RUNTIME}})
-SMALL = Partition.model_validate({"resources": {"nodes": NODES | {"maximum": 2}}})
-LOGIN = Partition.model_validate({"label": "Login node", "kind": "interactive"})
-OPTION = OptionChoice("JupyterLab 4.6", "", default=True)
-OLD = OptionChoice("JupyterLab 4.5", "", default=False)
-TREE = OptionTree({
-    "juwels": SystemChoice(
-        "JUWELS", "", 1, {"old": OLD, "new": OPTION},
-        {"ann1": {"hai": ("login", "batch", "devel"), "climate": ("login",)}, "ann2": {"train": ("batch",)}},
-        {"login": LOGIN, "batch": BATCH, "devel": SMALL},
-    ),
-    "jureca": SystemChoice("JURECA", "", 2, {"new": OPTION}, {"ann1": {"hai": ("batch",)}}, {"batch": SMALL}),
-})  # fmt: skip
-CHOSEN = {
-    "system": "juwels",
-    "option": "new",
-    "account": "ann1",
-    "project": "hai",
-    "partition": "batch",
-    "resources": {"nodes": 2, "runtime": 30},
-}
+ASKED = form.Asked(TREE, [], NOW, reservations=CONFIGURATION.reservations)
+PLAIN = CHOSEN | {"reservation": None, "software": {"kernels": ["python"], "git": []}}
 
 
-def test_complete_keeps_what_is_possible():
-    """Options that are possible come back unchanged and without a word."""
-    done = form.complete(CHOSEN, TREE)
-    assert done.options == CHOSEN
-    assert done.changes == ()
-
-
-def test_complete_of_nothing_chooses_without_a_word():
-    """An empty form gets the first system, the default option and the first partition."""
-    done = form.complete({}, TREE)
-    assert tuple(done.options[key] for key in ("system", "option", "project", "partition", "resources")) == (
-        "juwels",
-        "new",
-        "hai",
-        "login",
-        {},
-    )
-    assert done.changes == ()
-
-
-@pytest.mark.parametrize(
-    ("change", "field", "now"),
-    [
-        ({"system": "nope"}, "system", "juwels"),
-        ({"system": "jureca", "option": "old"}, "option", "new"),
-        ({"account": "root"}, "account", "ann1"),
-        ({"project": "other"}, "project", "hai"),
-        ({"project": "climate"}, "partition", "login"),
-        ({"system": "jureca", "partition": "devel", "resources": {}}, "partition", "batch"),
-    ],
-)
-def test_complete_says_what_it_changed(change, field, now):
-    """What is not possible is replaced, with one sentence at its field."""
-    done = form.complete(CHOSEN | change, TREE)
-    assert now == done.options[field]
-    (said,) = [item for item in done.changes if item.field == field]
-    assert said.instead.startswith(f"{field.capitalize()} is now ")
-
-
-@pytest.mark.parametrize(
-    ("value", "now"), [(9, 4), (0, 1), (-3, 1), ("many", 1), ("", 1), (True, 1), (2.5, 1), ([], 1), (3, 3)]
-)
-def test_complete_fits_numbers(value, now):
-    """A number outside its limits becomes the nearest inside; what is no number becomes the default."""
-    done = form.complete(CHOSEN | {"resources": {"nodes": value}}, TREE)
-    assert now == done.options["resources"]["nodes"]
-    assert (["resources.nodes"] if value != now or value is True else []) == [item.field for item in done.changes]
-
-
-def test_project_finds_its_account():
-    """A project that another account has brings that account with it."""
-    done = form.complete({"system": "juwels", "project": "train"}, TREE)
-    assert (done.options["account"], done.options["project"], done.changes) == ("ann2", "train", ())
-
-
-KEYS = st.sampled_from(
-    ["juwels", "jureca", "new", "old", "ann1", "ann2", "hai", "climate", "batch", "devel", "login", ""]
-)
-ANYTHING = st.one_of(KEYS, st.none(), st.integers(), st.text(max_size=5), st.lists(st.integers(), max_size=2))
-RAW = st.fixed_dictionaries(
-    {},
-    optional={
-        **dict.fromkeys(("system", "option", "account", "project", "partition"), ANYTHING),
-        "resources": st.one_of(ANYTHING, st.dictionaries(st.sampled_from(["nodes", "runtime", "x"]), ANYTHING)),
-    },
-)
-
-
-@given(RAW)
-def test_complete_is_always_valid(raw):
-    """Whatever is typed, the completed options are accepted, and completing them again changes nothing."""
-    done = form.complete(raw, TREE)
-    assert done.options == validate(done.options, TREE).model_dump(mode="json")
-    assert form.Completed(done.options, ()) == form.complete(done.options, TREE)
-
-
-@given(st.integers(0, 50), st.integers(0, 50), st.integers(0, 50), st.integers(1, 9), st.integers())
-def test_fitting_numbers_are_accepted(low, more, default, step, value):
-    """Every resource has a fitting number, also where the configured default is not on a step."""
-    resource = {"label": "N", "minimum": low, "maximum": low + more, "default": low + min(default, more), "step": step}
-    try:
-        partition = Partition.model_validate({"resources": {"nodes": resource}})
-    except ValidationError:
-        reject()
-    tree = OptionTree({
-        "s": SystemChoice("S", "", 0, {"new": OPTION}, {"a": {"p": ("batch",)}}, {"batch": partition})
-    })  # fmt: skip
-    for given_value in (value, None):
-        done = form.complete({"resources": {"nodes": given_value}}, tree)
-        assert done.options == validate(done.options, tree).model_dump(mode="json")
+def built(options, *, place="juwels/batch", title="t", suggested="", asked=ASKED, shown=None, **more):
+    """The form for what was typed."""
+    return form.build(form.Typed(title, suggested, place, options, shown), asked, **more)
 
 
 def test_read_takes_numbers_and_keeps_other_text():
-    """Digits become numbers; everything else stays as it was typed."""
-    typed = form.read({"title": "  a   b ", "system": "juwels", "resources.nodes": " 2 ", "resources.x": "1e3"})
+    """Digits become numbers; everything else stays as it was typed; the last of several values counts."""
+    typed = form.read({
+        "title": ["  a   b "], "system": ["x", "juwels"], "resources.nodes": [" 2 "], "resources.x": ["1e3"], "none": []
+    })  # fmt: skip
     assert typed.title == "a b"
-    assert typed.options == {"system": "juwels", "resources": {"nodes": 2, "x": "1e3"}}
+    assert typed.options == {"system": "juwels", "resources": {"nodes": 2, "x": "1e3"}, "software": {}}
+    assert typed.shown == Shown({"nodes", "x"}, {})
 
 
-def test_number_typed_for_the_partition_shown_stays():
+def test_read_takes_boxes_and_software():
+    """A box that is off has no number; one that is new has none yet; of software every value counts."""
+    typed = form.read({
+        "box.a": ["1"], "resources.a": ["1"],
+        "box.b": ["1"], "on.b": ["1"], "resources.b": ["3"],
+        "box.c": ["1"], "on.c": ["1"],
+        "offered.kernels": ["python jax "], "software.kernels": ["jax", "python"],
+        "offered.git": ["git"],
+    })  # fmt: skip
+    assert typed.options == {"resources": {"b": 3, "c": None}, "software": {"kernels": ["jax", "python"], "git": []}}
+    assert typed.shown == Shown({"a", "b", "c"}, {"kernels": ["python", "jax"], "git": ["git"]})
+
+
+def test_a_number_typed_for_the_partition_shown_stays():
     """A mistake in a number is said at its field, and the number stays as typed."""
-    options = CHOSEN | {"resources": {"nodes": 99, "runtime": 30}}
-    shown = form.build(form.Typed("t", "", "juwels/batch", options), TREE, [])
+    shown = built(PLAIN | {"resources": {"nodes": 99, "runtime": 30}})
     field = next(item for item in shown.fields if item.name == "resources.nodes")
     assert (field.value, field.mistake) == (99, "Nodes: 1 to 4, not “99”.")
     assert shown.summary == ""
 
 
-def test_number_typed_for_another_partition_is_fitted():
+def test_a_number_typed_for_another_partition_is_fitted():
     """When the partition changes, its numbers follow, and one sentence says so."""
-    options = CHOSEN | {"partition": "devel", "resources": {"nodes": 4, "runtime": 30}}
-    shown = form.build(form.Typed("t", "", "juwels/batch", options), TREE, [])
+    shown = built(PLAIN | {"partition": "devel", "resources": {"nodes": 4, "runtime": 30}})
     assert shown.changes == ("Nodes is now 2: devel allows 1 to 2.",)
-    assert shown.summary == "JupyterLab 4.6 on JUWELS, devel: 2 nodes. Project hai, account ann1."
+    assert shown.summary == ("JupyterLab 4.6 on JUWELS, devel: 2 nodes. With 1 kernel. Project hai, account ann1.")
 
 
-def test_submitted_form_reports_every_mistake():
+def test_a_submitted_form_reports_every_mistake():
     """On Start every impossible value is named, in the order of the form."""
-    options = CHOSEN | {"system": "gone", "resources": {"nodes": "", "runtime": 7}}
-    shown = form.build(form.Typed("", "", "juwels/batch", options), TREE, [], submitted=True)
-    assert [item.field for item in shown.mistakes] == ["title", "system", "resources.nodes", "resources.runtime"]
-    assert [item.mistake for item in shown.mistakes][::2] == ["Give the lab a name.", "Nodes: 1 to 4."]
+    options = PLAIN | {"system": "gone", "reservation": "gone", "resources": {"nodes": "", "runtime": 7}}
+    shown = built(options, title="", submitted=True)
+    assert [item.field for item in shown.mistakes] == [
+        "title",
+        "system",
+        "reservation",
+        "resources.nodes",
+        "resources.runtime",
+    ]
+    assert [item.mistake for item in shown.mistakes][::3] == ["Give the lab a name.", "Nodes: 1 to 4."]
 
 
-def test_account_and_project_are_hidden_when_there_is_one():
-    """One account or project is no question."""
-    kinds = {field.name: field.kind for field in form.build(form.Typed(options={"system": "jureca"}), TREE, []).fields}
-    assert (kinds["account"], kinds["project"]) == ("hidden", "hidden")
+@pytest.mark.parametrize(
+    ("options", "summary"),
+    [
+        (CHOSEN, "JupyterLab 4.6 on JUWELS, Batch, in reservation course: 2 nodes for 30 min. With 2 kernels. "
+         "Project hai, account ann1."),
+        (PLAIN | {"resources": {"nodes": 1, "runtime": 60, "scratch": 1}, "software": {"kernels": [], "git": []}},
+         "JupyterLab 4.6 on JUWELS, Batch: 1 node, Local disk for 1 h. No extra software. Project hai, account ann1."),
+        (PLAIN | {"partition": "login", "resources": {"card": 2}, "software": {"kernels": ["python"], "git": ["git"]}},
+         "JupyterLab 4.6 on JUWELS, Login node: Start an X server: 2. Starts at once, without a queue. "
+         "With 1 kernel and 1 extension. Project hai, account ann1."),
+        (CLOUD | {"resources": {}, "software": {"kernels": ["python"], "git": []}},
+         "JupyterLab 4.6 on Cloud, small. Starts at once, without a queue. With 1 kernel."),
+    ],
+    ids=["reservation", "box", "login", "cloud"],
+)  # fmt: skip
+def test_the_summary_says_what_will_start(options, summary):
+    """Reservation, boxes, software: everything that matters stands in it."""
+    assert summary == built(options).summary
 
 
-def test_closed_partition_is_shown_with_its_reason():
-    """A partition that only another project opens is there, but cannot be chosen."""
-    shown = form.build(form.Typed(options={"system": "juwels", "project": "climate"}), TREE, [])
-    partition = next(field for field in shown.fields if field.name == "partition")
-    assert {choice.value: choice.reason for choice in partition.choices} == {
-        "login": "",
-        "batch": "not with project climate",
-        "devel": "not with project climate",
-    }
+def test_what_is_blocked_can_be_saved():
+    """A reservation that has not begun and a system in maintenance are no mistakes, but a reason not to start now."""
+    shown = built(CHOSEN | {"reservation": "later"}, submitted=True)
+    assert shown.mistakes == ()
+    assert shown.options["reservation"] == "later"
+    assert "The reservation later begins at 2029-01-01" in shown.blocked.text
+    german = built(
+        {"system": "jureca", "account": "ann1", "project": "hai", "partition": "login"},
+        asked=replace(ASKED, language="de"),
+    )
+    assert german.blocked == form.Said("JURECA wird gewartet. Neue Platten.", "de")
+    assert built(PLAIN).blocked == form.Said()
+
+
+def test_a_change_of_the_only_account_is_no_news():
+    """Who has one account need not read its name."""
+    tree = options_for(Identity("alice", (Account("me", "juwels", "hai"),)), CONFIGURATION, Facts(now=NOW))
+    assert built(PLAIN, asked=replace(ASKED, tree=tree)).changes == ()
+    assert built(PLAIN | {"account": "root"}).changes != ()
 
 
 @pytest.mark.parametrize(
     ("title", "suggested", "now"),
     [("", "", "JUWELS Batch 2"), ("JUWELS Login node", "JUWELS Login node", "JUWELS Batch 2"), ("mine", "x", "mine")],
 )
-def test_title_is_suggested_until_it_is_typed(title, suggested, now):
+def test_a_title_is_suggested_until_it_is_typed(title, suggested, now):
     """The suggestion follows the choices, avoids other labs' titles, and never replaces the user's own."""
-    assert now == form.build(form.Typed(title, suggested, "", CHOSEN), TREE, ["JUWELS Batch"]).title
+    asked = replace(ASKED, taken=["JUWELS Batch"])
+    assert now == built(PLAIN, title=title, suggested=suggested, place="", asked=asked).title
 
 
 def test_with_mistake_marks_the_field():
     """A mistake that only the server found stands at the top and at its field."""
-    shown = form.with_mistake(form.build(form.Typed(options=CHOSEN), TREE, []), "option", "no")
+    shown = form.with_mistake(built(PLAIN), "option", "no")
     assert [item.mistake for item in shown.mistakes] == ["no"]
     assert [field.mistake for field in shown.fields if field.name == "option"] == ["no"]
+
+
+def test_what_was_typed_comes_back_as_it_was():
+    """The form of a completed form is the same form."""
+    first = built(PLAIN)
+    again = form.build(form.Typed(first.title, first.suggested, first.place, first.options), ASKED)
+    assert first == again

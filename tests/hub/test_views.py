@@ -2,47 +2,33 @@
 """View models: states, phases, words and times as the templates print them."""
 
 from dataclasses import replace
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from jupyter_jsc.config.model import Configuration
+from jupyter_jsc.config.base import Text
 from jupyter_jsc.hub import views
 from jupyter_jsc.hub.labs import Lab
 from jupyter_jsc.hub.records import Event, Start
+from jupyter_jsc.hub.words import NOTHING, Said
+from jupyter_jsc.rights.tree import OptionTree
+from tests.hub.offer import CONFIGURATION, NOW
+from tests.hub.test_completion import TREE
 
-NOW = datetime(2026, 11, 23, 12, 0, tzinfo=UTC)
 OPTIONS = {
     "system": "juwels",
-    "option": "lab",
+    "option": "new",
     "account": "ann1",
     "project": "hai",
     "partition": "devel",
-    "resources": {"nodes": 1, "gpus": 4, "runtime": 90},
+    "reservation": None,
+    "resources": {"nodes": 1, "runtime": 90},
+    "software": {},
 }
-CONFIGURATION = Configuration.model_validate(
-    {
-        "hub": "test",
-        "support": "help@example.org",
-        "identity_providers": {"x": {"label": "X"}},
-        "managers": {"m": {"url": "http://127.0.0.1:1"}},
-        "tunnelmgr": {"url": "http://127.0.0.1:2"},
-        "options": {"lab": {"label": "JupyterLab 4.6"}},
-        "systems": {
-            "juwels": {
-                "label": "JUWELS",
-                "manager": "m",
-                "unicore": {"url": "http://127.0.0.1:3"},
-                "jump_hosts": {"l": {"host": "l", "host_key": "k"}},
-                "lab_hosts": ["*"],
-                "account_keys": {"juwels": ["devel"]},
-                "partitions": {"devel": {}},
-            }
-        },
-    }
-)
+VIEW = views.View(NOW, "en", CONFIGURATION)
+GERMAN = replace(VIEW, language="de")
 
 
 def event(code, seconds=0, progress=0, text="", details="", sender="hub"):
@@ -62,47 +48,6 @@ def lab(state="stopped", of=None, **changes):
 
 def row(events, outcome=None, now=NOW):
     return [(phase.label, phase.state, phase.took) for phase in views.phases(events, outcome, now)]
-
-
-@pytest.mark.parametrize(
-    ("seconds", "words"),
-    [(0, "0 s"), (59, "59 s"), (60, "1 min"), (95, "1 min 35 s"), (600, "10 min"), (3599, "59 min"), (3600, "1 h"),
-     (8040, "2 h 14 min"), (86400, "1 d"), (93600, "1 d 2 h"), (-5, "0 s")],
-)  # fmt: skip
-def test_duration(seconds, words):
-    assert words == views.duration(seconds)
-
-
-@pytest.mark.parametrize(
-    ("before", "words"),
-    [({"seconds": 3}, "just now"), ({"seconds": 40}, "40 s ago"), ({"minutes": 12}, "12 min ago"),
-     ({"hours": 5}, "5 h ago"), ({"hours": 30}, "yesterday"), ({"days": 3}, "3 days ago"),
-     ({"days": 40}, "on 14 Oct 2026"), ({"seconds": -5}, "just now")],
-)  # fmt: skip
-def test_ago(before, words):
-    """Relative words, with the exact time for the hover."""
-    moment = views.ago(NOW - timedelta(**before), NOW)
-    assert words == moment.text
-    assert datetime.fromisoformat(moment.iso) == NOW - timedelta(**before)
-
-
-def test_left_counts_whole_minutes():
-    """Seconds are of no interest until the last minute."""
-    assert views.left(NOW + timedelta(seconds=8099), NOW).text == "2 h 14 min left"
-    assert views.left(NOW + timedelta(seconds=42), NOW).text == "42 s left"
-
-
-def test_facts_use_labels_and_survive_what_is_gone():
-    """Labels where the configuration has them, else the keys."""
-    assert views.facts(OPTIONS, CONFIGURATION) == (
-        "JUWELS",
-        "devel",
-        "1 node, 4 GPUs, 1 h 30 min",
-        "JupyterLab 4.6",
-        "project hai",
-    )
-    assert views.facts({"system": "gone", "partition": "p"}, CONFIGURATION) == ("gone", "p")
-    assert views.facts({}, CONFIGURATION) == ()
 
 
 def test_phases_of_a_start_that_queues():
@@ -130,10 +75,23 @@ def test_phases_end_where_the_start_failed():
     assert row(events, "failed", NOW + timedelta(days=1))[1] == ("queued", "broken", "10 s")
 
 
+@pytest.mark.parametrize("outcome", ["cancelled", "stopped", "ended"])
+def test_phases_of_a_start_that_was_ended_are_no_failure(outcome):
+    """Nothing went wrong where the user cancelled."""
+    events = [event("submitted"), event("queued", 1), event(outcome, 11, 100)]
+    assert row(events, outcome)[1] == ("queued", "stopped", "10 s")
+
+
+@pytest.mark.parametrize("code", ["lab_step", "lab_step_done", "lab_step_warning", "lab_step_failed"])
+def test_preparation_belongs_to_starting(code):
+    """Hooks and software come before the server."""
+    assert row([event("queued"), event(code, 5, 90)])[2][:2] == ("starting", "now")
+
+
 def test_late_word_after_the_end_is_no_progress():
     """A site's message that crosses the end of a start moves neither phase nor percent."""
     events = [event("queued", 1, 25), event("failed", 11, 100), event("running", 12, 100)]
-    opened = views.history(start(outcome="failed"), events, CONFIGURATION, NOW, latest=True)
+    opened = views.history(start(outcome="failed"), events, VIEW, latest=True)
     assert (opened.percent, opened.phases[1].state) == (25, "broken")
 
 
@@ -145,10 +103,10 @@ def test_phases_of_anything(codes, outcome):
     """Whatever comes in whatever order: five phases, done before now before next."""
     events = [event(code, number, progress) for number, (code, progress) in enumerate(codes)]
     states = [state for _, state, _ in row(events, outcome)]
-    order = {"done": 0, "now": 1, "broken": 1, "next": 2}
+    order = {"done": 0, "now": 1, "broken": 1, "stopped": 1, "next": 2}
     assert len(views.PHASES) == len(states)
     assert sorted(states, key=order.__getitem__) == states
-    assert states.count("now") + states.count("broken") <= 1
+    assert sum(states.count(state) for state in ("now", "broken", "stopped")) <= 1
 
 
 @pytest.mark.parametrize(
@@ -170,21 +128,59 @@ def test_phases_of_anything(codes, outcome):
 )  # fmt: skip
 def test_card_states(given_lab, state, word, note):
     """State, word and sentence of a card."""
-    card = views.card(given_lab, CONFIGURATION, NOW)
-    assert (state, word, note) == (card.state, card.word, card.note)
+    card = views.card(given_lab, VIEW, TREE)
+    assert (state, word, note) == (card.state, card.word, card.note.text)
 
 
 def test_running_card_counts_down():
     """A lab with a time limit shows what is left."""
-    card = views.card(lab("running", start(ends=NOW + timedelta(minutes=134))), CONFIGURATION, NOW)
+    card = views.card(lab("running", start(ends=NOW + timedelta(minutes=134))), VIEW, TREE)
     assert card.left is not None
     assert card.left.text == "2 h 14 min left"
 
 
-def test_problem_only_matters_while_stopped():
-    """Options that are no longer possible do not disturb a lab that runs with them."""
-    assert views.card(lab(problem="gone"), CONFIGURATION, NOW).problem == "gone"
-    assert views.card(lab("running", start(), problem="gone"), CONFIGURATION, NOW).problem == ""
+def test_a_problem_only_matters_while_stopped():
+    """Options that are no longer possible, or blocked, do not disturb a lab that runs with them."""
+    blocked = Text(en="Full.", de="Voll.")
+    assert views.card(lab(problem="gone"), VIEW, OptionTree({})).problem == "gone"
+    assert views.card(lab(blocked=blocked), GERMAN, TREE).blocked == Said("Voll.", "de")
+    running = views.card(lab("running", start(), problem="gone", blocked=blocked), VIEW, TREE)
+    assert (running.problem, running.blocked) == ("", NOTHING)
+
+
+def test_a_problem_is_said_in_the_words_of_the_form():
+    """What the form would change is the reason; where it finds nothing, the check's own words."""
+    gone = replace(lab(problem="system: 'x' is not possible."), options=OPTIONS | {"partition": "booster"})
+    assert views.card(gone, VIEW, TREE).problem == "Partition: “booster” is not there for you on JUWELS."
+    assert views.card(lab(problem="software: odd"), VIEW, TREE).problem == "software: odd"
+
+
+def test_a_running_lab_shows_what_it_was_started_with():
+    """Facts and texts of a start come from its own version of the configuration, those of a stopped lab from now's."""
+    juwels = CONFIGURATION.systems["juwels"].model_copy(update={"label": "OLD"})
+    old = CONFIGURATION.model_copy(update={"systems": dict(CONFIGURATION.systems) | {"juwels": juwels}})
+    view = replace(VIEW, versions={"v1": old})
+    begun = start(configuration="v1", last=event("submitted"))
+    assert views.card(lab("running", begun), view, TREE).facts[0] == "OLD"
+    assert views.card(lab("stopped", begun), view, TREE).facts[0] == "JUWELS"
+    assert "OLD" in views.card(lab("starting", begun), replace(view, language="de"), TREE).note.text
+
+
+def test_the_centres_own_words_of_an_event():
+    """Its words with the lab's names in them, in the user's language, and its progress."""
+    card = views.card(lab("starting", start(last=event("submitted", progress=1, text="Sent."))), GERMAN, TREE)
+    assert card.note == Said("JupyterLab 4.6 geht an JUWELS (devel, hai).", "de")
+    assert card.percent == 7
+    opened = views.history(start(), [event("submitted", progress=1, text="Sent.")], VIEW, latest=True)
+    assert (opened.lines[0].text, opened.percent) == (Said("Sent."), 7)
+    opened = views.history(start(options={}), [event("submitted")], GERMAN, latest=True)
+    assert opened.lines[0].text.text == " geht an  (, )."
+
+
+def test_a_step_that_failed_is_marked():
+    """A warning is seen among the other lines."""
+    opened = views.history(start(), [event("lab_step"), event("lab_step_warning")], VIEW, latest=True)
+    assert [line.warning for line in opened.lines] == [False, True]
 
 
 def test_cards_are_sorted():
@@ -194,23 +190,27 @@ def test_cards_are_sorted():
         lab("stopped", old, server="a"), lab("starting", new, server="b"), lab("stopped", new, server="c"),
         lab("running", old, server="d"), lab("running", new, server="e"),
     ]  # fmt: skip
-    assert [card.server for card in views.cards(labs, CONFIGURATION, NOW)] == ["e", "d", "b", "c", "a"]
+    assert [card.server for card in views.cards(labs, VIEW, TREE)] == ["e", "d", "b", "c", "a"]
 
 
 def test_history_of_a_failure_says_what_to_do():
     """What happened is the final event's sentence; the advice follows the phase in which it happened."""
     events = [event("submitted"), event("running", 2), event("failed", 3, 100, "Module missing.", "last lines")]
-    opened = views.history(start(outcome="failed"), events, CONFIGURATION, NOW, latest=True)
+    opened = views.history(start(outcome="failed"), events, VIEW, latest=True)
     failure = opened.failure
     assert failure is not None
-    assert (failure.what, failure.details, failure.support) == ("Module missing.", "last lines", "help@example.org")
+    assert (failure.what.text, failure.details, failure.support) == (
+        "Module missing.",
+        "last lines",
+        "support@example.org",
+    )
     assert "output" in failure.advice
 
 
 def test_history_names_senders():
     """The site's events carry the system's label."""
     events = [event("queued", sender="site"), event("lab_starting", sender="lab"), event("submitted")]
-    opened = views.history(start(), events, CONFIGURATION, NOW, latest=True)
+    opened = views.history(start(), events, VIEW, latest=True)
     assert [line.sender for line in opened.lines] == ["JUWELS", "Lab", "Portal"]
 
 

@@ -17,6 +17,7 @@ import pytest
 
 from jupyter_jsc import wire
 from jupyter_jsc.lab import launcher, prepare
+from jupyter_jsc.lab.prepare import CONFIGURATION
 from tests.lab.conftest import ADDRESS, BASE, DROP, TOKEN, FakeHub, JobProcess, alive, free_port, kept, write_job
 
 
@@ -68,8 +69,8 @@ async def test_server_is_told_where_to_listen_and_how_to_reach_the_hub(hub: Fake
     )
     assert job.env["HOME"] == job.record["cwd"]
     assert env["PYTHONPATH"] == job.env["PYTHONPATH"]
-    enabled = Path(env["JUPYTER_CONFIG_PATH"], "jupyter_server_config.d", "jsc_lab.json")
-    assert json.loads(enabled.read_text("utf-8")) == {"ServerApp": {"jpserver_extensions": {"jsc_lab": True}}}
+    written = {name: json.loads(Path(env["JUPYTER_CONFIG_PATH"], name).read_text("utf-8")) for name in CONFIGURATION}
+    assert written == CONFIGURATION
 
 
 async def test_secrets_are_only_in_the_servers_environment(hub: FakeHub, job: JobProcess):

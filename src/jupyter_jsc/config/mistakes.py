@@ -3,7 +3,7 @@
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import Any, Self
 
 from jupyter_jsc.errors import InvalidRequest
 
@@ -13,7 +13,7 @@ class Mistake:
     """One thing that is wrong."""
 
     file: str
-    """Relative to the folder of the configuration; empty if it belongs to no file."""
+    """Relative to the folder of the configuration; ``.`` if it belongs to no single file."""
     line: int
     """From 1; 0 if it belongs to the whole file."""
     path: str
@@ -43,9 +43,13 @@ class ConfigurationRefused(InvalidRequest):
     """A configuration is not used, because of the ``mistakes`` in it."""
 
     title = "Configuration refused"
+    mistakes: tuple[Mistake, ...] = ()
 
-    def __init__(self, mistakes: Sequence[Mistake]) -> None:
-        self.mistakes = tuple(mistakes)
+    @classmethod
+    def of(cls, mistakes: Sequence[Mistake]) -> Self:
+        """Return the error whose message lists *mistakes*, a line each."""
         many = f"{len(mistakes)} mistakes" if len(mistakes) != 1 else "a mistake"
         lines = "\n".join(f"  {mistake}" for mistake in mistakes)
-        super().__init__(f"The configuration has {many}:\n{lines}")
+        error = cls(f"The configuration has {many}:\n{lines}")
+        error.mistakes = tuple(mistakes)
+        return error

@@ -16,6 +16,7 @@ from jupyter_jsc.hub.api import JSCHandler, answers_errors
 from jupyter_jsc.hub.configure import ACCOUNTS_SCOPE
 from jupyter_jsc.hub.documents import document, language_of
 from jupyter_jsc.hub.identity import identity_of
+from jupyter_jsc.hub.portal import Portal
 from jupyter_jsc.rights.accounts import parse_accounts, to_list
 from jupyter_jsc.rights.membership import groups_of
 
@@ -24,15 +25,26 @@ _SHOWN = 100
 """So many characters of a bad entry are repeated."""
 
 
-class RightsHandler(JSCHandler):
-    """Base of handlers that change what auth_state says of a user's rights."""
+async def keep(portal: Portal, user: Any, **values: Any) -> None:
+    """Store *values* in the user's auth_state beside what is there, and tell the user's pages."""
+    async with portal.state_locks[user.name]:
+        state = await user.get_auth_state() or {}
+        await user.save_auth_state(state | values)
+    portal.journal.list_changed(user.name)
 
-    async def keep(self, user: Any, **values: Any) -> None:
-        """Store *values* in the user's auth_state beside what is there, and tell the user's pages."""
-        async with self.portal.state_locks[user.name]:
-            state = await user.get_auth_state() or {}
-            await user.save_auth_state(state | values)
-        self.portal.journal.list_changed(user.name)
+
+async def choose_group(portal: Portal, user: Any, wanted: str | None) -> None:
+    """Let *user* act in one of their groups alone, or with None in all; :class:`errors.Forbidden` names the allowed."""
+    groups = groups_of(identity_of(user, await user.get_auth_state()), portal.configuration)
+    if wanted is not None and wanted not in groups:
+        allowed = ", ".join(groups) or "none"
+        raise errors.Forbidden(
+            f"You are not a member of this group. Allowed: {allowed}.",
+            field="group",
+            value=repr(wanted)[:_SHOWN],
+            allowed=allowed,
+        )
+    await keep(portal, user, group=wanted)
 
 
 class OptionsHandler(JSCHandler):
@@ -59,24 +71,14 @@ class _Group(BaseModel):
     group: str | None
 
 
-class GroupHandler(RightsHandler):
+class GroupHandler(JSCHandler):
     """The group that the caller acts in."""
 
     @answers_errors
     async def put(self) -> None:
         """Act in one of one's groups alone, or with ``null`` in all of them; 403 names those that are allowed."""
         user = self.caller("start:servers")
-        wanted = self.body(_Group).group
-        groups = groups_of(identity_of(user, await user.get_auth_state()), self.portal.configuration)
-        if wanted is not None and wanted not in groups:
-            allowed = ", ".join(groups) or "none"
-            raise errors.Forbidden(
-                f"You are not a member of this group. Allowed: {allowed}.",
-                field="group",
-                value=repr(wanted)[:_SHOWN],
-                allowed=allowed,
-            )
-        await self.keep(user, group=wanted)
+        await choose_group(self.portal, user, self.body(_Group).group)
         self.set_status(204)
 
 
@@ -84,7 +86,7 @@ class _Push(BaseModel):
     accounts: list[Any]
 
 
-class AccountsHandler(RightsHandler):
+class AccountsHandler(JSCHandler):
     """The account list of a user, pushed by an operator's service."""
 
     @answers_errors
@@ -102,7 +104,7 @@ class AccountsHandler(RightsHandler):
                 value=repr(bad)[:_SHOWN],
                 allowed="account,key,project,person",
             )
-        await self.keep(user, pushed={"time": int(time.time()), "accounts": to_list(accounts)})
+        await keep(self.portal, user, pushed={"time": int(time.time()), "accounts": to_list(accounts)})
         service = self.current_user.name if self.current_user else ""
         await self.portal.journal.note_push(user.name, len(entries), service)
         self.set_status(204)

@@ -18,7 +18,8 @@ from oauthenticator.oauth2 import (
 )
 from tornado.web import HTTPError
 
-from jupyter_jsc.hub.pages import PageHandler
+from jupyter_jsc.hub.frame import PageHandler
+from jupyter_jsc.hub.words import said
 
 REASONS = {
     "cancelled": "The login was cancelled. Choose how you want to log in.",
@@ -62,7 +63,7 @@ class LoginPage(PageHandler):
             {
                 "key": key,
                 "label": provider.label,
-                "description": provider.description,
+                "description": said(provider.description, self.language),
                 "url": f"{begin}?{urlencode({'idp': key} | ({'next': next_url} if next_url else {}))}",
             }
             for key, provider in self.authenticator.portal.configuration.identity_providers.items()

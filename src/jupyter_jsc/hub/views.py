@@ -1,18 +1,21 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """What the templates print, made of labs and journal events. Pure functions; every sentence of the pages' cards.
 
-Called by :mod:`.pages` with the time to print for; nothing here asks anybody anything.
+Called by :mod:`.pages` with the time and the language to print for; nothing here asks anybody anything.
 """
 
 import itertools
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
-from typing import Any
 
+from jupyter_jsc.config.base import Language
 from jupyter_jsc.config.model import Configuration
+from jupyter_jsc.hub.completion import complete
 from jupyter_jsc.hub.labs import Lab
 from jupyter_jsc.hub.records import Event, Start
+from jupyter_jsc.hub.words import NOTHING, Moment, Said, ago, duration, facts, left, said
+from jupyter_jsc.rights.tree import OptionTree
 
 PHASES = ("submitted", "queued", "starting", "tunnel", "ready")
 _PHASE_OF_CODE = {
@@ -23,12 +26,18 @@ _PHASE_OF_CODE = {
     "running": 2,
     "lab_starting": 2,
     "lab_waiting": 2,
+    "lab_step": 2,
+    "lab_step_done": 2,
+    "lab_step_warning": 2,
+    "lab_step_failed": 2,
     "lab_listening": 3,
     "tunnel_waiting": 3,
     "tunnel_open": 3,
     "ready": 4,
     "reconnecting": 4,
+    "lab_ending": 4,
 }
+_WARNINGS = frozenset({"lab_step_warning", "lab_step_failed", "lab_ending"})
 _PHASE_FROM_PROGRESS = ((100, 4), (75, 3), (45, 2), (25, 1), (0, 0))
 _WORDS = ("submitted", "queued", "starting", "starting", "ready")
 _FINAL = frozenset({"failed", "cancelled", "stopped", "ended"})
@@ -41,10 +50,15 @@ SENTENCES = {
     "running": "The job runs.",
     "lab_starting": "JupyterLab is starting.",
     "lab_waiting": "The lab waits until it reaches the portal.",
+    "lab_step": "The lab is being prepared.",
+    "lab_step_done": "A step of the preparation is done.",
+    "lab_step_warning": "A step of the preparation has failed; the lab starts without it.",
+    "lab_step_failed": "A step of the preparation has failed.",
     "lab_listening": "JupyterLab listens.",
     "tunnel_waiting": "The connection to the lab cannot be opened yet.",
     "tunnel_open": "The connection to the lab is open.",
     "ready": "The lab is ready.",
+    "lab_ending": "The lab's time is nearly over.",
     "reconnecting": "The portal looks for the lab again.",
     "failed": "The start failed.",
     "cancelled": "The start was cancelled.",
@@ -64,17 +78,24 @@ _RANK = {"running": 0, "reconnecting": 0, "starting": 1, "stopping": 1, "stopped
 
 
 @dataclass(frozen=True)
-class Moment:
-    """A point in time: relative words, the exact time in UTC for the hover, ISO 8601 for machines."""
+class View:
+    """With what labs and starts are looked at."""
 
-    text: str
-    exact: str
-    iso: str
+    now: datetime
+    language: Language
+    configuration: Configuration
+    """The one in force."""
+    versions: Mapping[str, Configuration] = field(default_factory=dict)
+    """Earlier ones, as far as starts that are shown were made with them."""
+
+    def of(self, start: Start) -> Configuration:
+        """Return the configuration that *start* was made with, or the one in force where that is not known."""
+        return self.versions.get(start.configuration, self.configuration)
 
 
 @dataclass(frozen=True)
 class Phase:
-    """One step of a start; ``state`` is ``done``, ``now``, ``next`` or ``broken``."""
+    """One step of a start; ``state`` is ``done``, ``now``, ``next``, or where it ended ``broken`` or ``stopped``."""
 
     label: str
     state: str
@@ -89,8 +110,9 @@ class Line:
     clock: str
     moment: Moment
     sender: str
-    text: str
+    text: Said
     details: str
+    warning: bool
 
 
 @dataclass(frozen=True)
@@ -102,7 +124,7 @@ class Card:
     state: str
     """The lab's state, or ``failed`` for a stopped lab whose last start failed: colour and icon follow."""
     word: str
-    note: str
+    note: Said
     moment: Moment | None
     """When it stopped, or when the last word of it came."""
     left: Moment | None
@@ -112,6 +134,9 @@ class Card:
     percent: int
     url: str
     problem: str
+    """Why the saved options are no longer possible."""
+    blocked: Said
+    """Why they cannot be started just now."""
 
 
 @dataclass(frozen=True)
@@ -128,7 +153,7 @@ class PastStart:
 class Failure:
     """What happened, in one sentence, and what to do, in another."""
 
-    what: str
+    what: Said
     advice: str
     support: str
     start_id: str
@@ -146,87 +171,6 @@ class History:
     percent: int
     lines: tuple[Line, ...]
     failure: Failure | None
-
-
-def duration(seconds: float) -> str:
-    """Return a length of time in the two largest units that matter."""
-    whole = max(0, int(seconds))
-    if whole < 60:
-        return f"{whole} s"
-    minutes = whole // 60
-    if minutes < 60:
-        return f"{minutes} min" if whole >= 600 or not whole % 60 else f"{minutes} min {whole % 60} s"
-    hours, minutes = divmod(minutes, 60)
-    if hours < 24:
-        return f"{hours} h {minutes} min" if minutes else f"{hours} h"
-    days, hours = divmod(hours, 24)
-    return f"{days} d {hours} h" if hours else f"{days} d"
-
-
-def ago(when: datetime, now: datetime) -> Moment:
-    """Return how long ago *when* was."""
-    seconds = (now - when).total_seconds()
-    days = (now.date() - when.date()).days
-    if seconds < 10:
-        text = "just now"
-    elif seconds < 60:
-        text = f"{int(seconds)} s ago"
-    elif seconds < 3600:
-        text = f"{int(seconds) // 60} min ago"
-    elif seconds < 24 * 3600:
-        text = f"{int(seconds) // 3600} h ago"
-    elif days <= 1:
-        text = "yesterday"
-    elif days < 14:
-        text = f"{days} days ago"
-    else:
-        text = f"on {when.day} {when:%b %Y}"
-    return _moment(text, when)
-
-
-def left(ends: datetime, now: datetime) -> Moment:
-    """Return how long it is until *ends*."""
-    seconds = (ends - now).total_seconds()
-    return _moment(f"{duration(seconds - seconds % 60 if seconds > 60 else seconds)} left", ends)
-
-
-def _moment(text: str, when: datetime) -> Moment:
-    utc = when.astimezone(UTC)
-    return Moment(text, f"{utc:%Y-%m-%d %H:%M:%S} UTC", utc.isoformat(timespec="seconds"))
-
-
-def facts(options: Mapping[str, Any], configuration: Configuration) -> tuple[str, ...]:
-    """Return where and with what a lab runs, as short words; what the configuration no longer has by its key."""
-    system = configuration.systems.get(str(options.get("system")))
-    partition = system.partitions.get(str(options.get("partition"))) if system else None
-    option = configuration.options.get(str(options.get("option")))
-    words = [
-        system.label if system else options.get("system"),
-        (partition.label if partition else "") or options.get("partition"),
-        resources(options.get("resources") or {}, {} if partition is None else partition.resources),
-        option.label if option else options.get("option"),
-        f"project {options['project']}" if options.get("project") else "",
-    ]
-    return tuple(str(word) for word in words if word)
-
-
-def resources(values: Mapping[str, Any], known: Mapping[str, Any]) -> str:
-    """Return chosen resources as words: ``2 nodes, 4 GPUs per node, 1 h``."""
-    words = []
-    for key in sorted(values, key=lambda key: {"nodes": 0, "gpus": 1, "runtime": 3}.get(key, 2)):
-        value = values[key]
-        if key == "nodes":
-            words.append(f"{value} node" if value == 1 else f"{value} nodes")
-        elif key == "gpus":
-            each = " per node" if values.get("nodes", 1) != 1 else ""
-            words.append((f"{value} GPU" if value == 1 else f"{value} GPUs") + each)
-        elif key == "runtime" and isinstance(value, int):
-            words.append(duration(value * 60))
-        else:
-            label = known[key].label if key in known else key
-            unit = f" {known[key].unit}" if key in known and known[key].unit else ""
-            words.append(f"{label} {value}{unit}")
-    return ", ".join(words)
 
 
 def phases(events: Sequence[Event], outcome: str | None, now: datetime) -> tuple[Phase, ...]:
@@ -249,7 +193,8 @@ def _phase(index: int, current: int, reached: Mapping[int, datetime], outcome: s
         return Phase(PHASES[index], "done", "")
     until = min((time for later, time in reached.items() if later > index), default=end)
     took = duration((until - reached[index]).total_seconds()) if index in reached else ""
-    state = "done" if index < current else ("now" if outcome is None else "broken")
+    end_state = "broken" if outcome == "failed" else "stopped"
+    state = "done" if index < current else ("now" if outcome is None else end_state)
     return Phase(PHASES[index], state, took)
 
 
@@ -259,8 +204,13 @@ def _phase_of(event: Event) -> int:
     return next(phase for progress, phase in _PHASE_FROM_PROGRESS if event.progress >= progress)
 
 
-def _percent(events: Sequence[Event]) -> int:
-    return max((event.progress for event in _until_end(events)), default=0)
+def _percent(events: Sequence[Event], configuration: Configuration) -> int:
+    return max((_progress(event, configuration) for event in _until_end(events)), default=0)
+
+
+def _progress(event: Event, configuration: Configuration) -> int:
+    words = configuration.texts.get(event.code)
+    return event.progress if words is None or words.progress is None else words.progress
 
 
 def _until_end(events: Sequence[Event]) -> Iterable[Event]:
@@ -268,72 +218,81 @@ def _until_end(events: Sequence[Event]) -> Iterable[Event]:
     return itertools.takewhile(lambda event: event.code not in _FINAL, events)
 
 
-def card(lab: Lab, configuration: Configuration, now: datetime) -> Card:
-    """Return the card of one lab."""
+def card(lab: Lab, view: View, tree: OptionTree) -> Card:
+    """Return the card of one lab; *tree* says why it cannot be started, if so."""
     start = lab.start
-    last = start.last if start else None
     in_use = lab.state != "stopped" and start is not None
     plain = Card(
         server=lab.server,
         title=lab.title,
         state=lab.state,
         word=lab.state,
-        note="",
+        note=NOTHING,
         moment=None,
         left=None,
-        facts=facts(start.options if in_use and start else lab.options, configuration),
+        facts=facts(start.options, view.of(start), view.language)
+        if in_use and start
+        else facts(lab.options, view.configuration, view.language),
         phases=(),
         percent=0,
         url=lab.url,
-        problem="" if in_use else lab.problem,
+        problem="" if in_use else _problem(lab, tree, view.language),
+        blocked=NOTHING if in_use else said(lab.blocked, view.language),
     )
     if lab.state == "stopped":
-        return _stopped(plain, start, now)
+        return _stopped(plain, start, view)
     if lab.state == "starting":
-        return _starting(plain, last, now)
+        return _starting(plain, start, view)
     if lab.state == "reconnecting":
-        return replace(plain, note="The portal was restarted and connects to the lab again. Your work goes on.")
+        return replace(plain, note=Said("The portal was restarted and connects to the lab again. Your work goes on."))
     if lab.state == "stopping":
-        return replace(plain, note="The job and its connection are being ended.")
-    return replace(plain, left=left(start.ends, now) if start and start.ends else None)
+        return replace(plain, note=Said("The job and its connection are being ended."))
+    return replace(plain, left=left(start.ends, view.now) if start and start.ends else None)
 
 
-def _stopped(plain: Card, start: Start | None, now: datetime) -> Card:
+def _problem(lab: Lab, tree: OptionTree, language: Language) -> str:
+    """Return why the saved options are no longer possible, in the words of the form."""
+    if not lab.problem or not tree.systems:
+        return lab.problem
+    return " ".join(change.mistake for change in complete(lab.options, tree, language).changes) or lab.problem
+
+
+def _stopped(plain: Card, start: Start | None, view: View) -> Card:
     if start is None:
         return replace(plain, word="not started yet")
     outcome = start.outcome or "stopped"
-    text = start.last.text if start.last and start.last.code in _FINAL else ""
+    tells = outcome in {"failed", "ended"} and start.last is not None and start.last.code in _FINAL and start.last.text
     return replace(
         plain,
         state="failed" if outcome == "failed" else "stopped",
         word=outcome,
-        note=text if outcome in {"failed", "ended"} else "",
-        moment=ago(start.ended or start.created, now),
+        note=_words(start.last, start, view) if tells and start.last else NOTHING,
+        moment=ago(start.ended or start.created, view.now),
     )
 
 
-def _starting(plain: Card, last: Event | None, now: datetime) -> Card:
-    if last is None:
-        return replace(plain, word="submitted", phases=phases([], None, now))
-    word = "waiting" if last.code == "waiting" else _WORDS[_phase_of(last)]
+def _starting(plain: Card, start: Start | None, view: View) -> Card:
+    if start is None or start.last is None:
+        return replace(plain, word="submitted", phases=phases([], None, view.now))
+    last = start.last
     return replace(
         plain,
-        word=word,
-        note=_words(last),
-        moment=ago(last.time, now),
-        phases=tuple(replace(phase, took="") for phase in phases([last], None, now)),
-        percent=_percent([last]),
+        word="waiting" if last.code == "waiting" else _WORDS[_phase_of(last)],
+        note=_words(last, start, view),
+        moment=ago(last.time, view.now),
+        phases=tuple(replace(phase, took="") for phase in phases([last], None, view.now)),
+        percent=_percent([last], view.of(start)),
     )
 
 
-def cards(labs: Sequence[Lab], configuration: Configuration, now: datetime) -> list[Card]:
+def cards(labs: Sequence[Lab], view: View, tree: OptionTree) -> list[Card]:
     """Return all cards: running, in the making, stopped; within by last use, newest first."""
 
     def key(lab: Lab) -> tuple[int, float, str]:
         used = (lab.start.ended or lab.start.created).timestamp() if lab.start else float("inf")
         return _RANK[lab.state], -used, lab.title
 
-    return [card(lab, configuration, now) for lab in sorted(labs, key=key)]
+    return [card(lab, view, tree) for lab in sorted(labs, key=key)]
 
 
 def past_starts(starts: Sequence[Start], now: datetime) -> list[PastStart]:
@@ -349,49 +308,63 @@ def past_starts(starts: Sequence[Start], now: datetime) -> list[PastStart]:
     ]
 
 
-def history(
-    start: Start, events: Sequence[Event], configuration: Configuration, now: datetime, *, latest: bool
-) -> History:
+def history(start: Start, events: Sequence[Event], view: View, *, latest: bool) -> History:
     """Return one start opened up: phases with times, events, and what to do if it failed."""
     return History(
         start_id=start.start_id,
-        created=ago(start.created, now),
+        created=ago(start.created, view.now),
         latest=latest,
-        phases=phases(events, start.outcome, now),
-        percent=_percent(events),
-        lines=tuple(_line(event, _label(start, configuration), now) for event in events),
-        failure=_failure(start, events, configuration) if start.outcome == "failed" else None,
+        phases=phases(events, start.outcome, view.now),
+        percent=_percent(events, view.of(start)),
+        lines=tuple(_line(event, start, view) for event in events),
+        failure=_failure(start, events, view) if start.outcome == "failed" else None,
     )
 
 
-def _failure(start: Start, events: Sequence[Event], configuration: Configuration) -> Failure:
+def _failure(start: Start, events: Sequence[Event], view: View) -> Failure:
     final = next((event for event in reversed(events) if event.code == "failed"), None)
     reached = max((_phase_of(event) for event in _until_end(events)), default=0)
     return Failure(
-        what=_words(final) if final else SENTENCES["failed"],
+        what=_words(final, start, view) if final else Said(SENTENCES["failed"]),
         advice=_ADVICE[reached],
-        support=configuration.support,
+        support=view.configuration.support,
         start_id=start.start_id,
         details=final.details if final else "",
     )
 
 
-def _line(event: Event, system: str, now: datetime) -> Line:
-    senders = {"hub": "Portal", "manager": "Portal", "site": system, "lab": "Lab"}
+def _line(event: Event, start: Start, view: View) -> Line:
+    senders = {"hub": "Portal", "manager": "Portal", "site": _labels(start, view)["system"], "lab": "Lab"}
     return Line(
         id=event.id,
         clock=f"{event.time.astimezone(UTC):%H:%M:%S} UTC",
-        moment=ago(event.time, now),
+        moment=ago(event.time, view.now),
         sender=senders.get(event.sender, event.sender),
-        text=_words(event),
+        text=_words(event, start, view),
         details=event.details.strip(),
+        warning=event.code in _WARNINGS,
     )
 
 
-def _label(start: Start, configuration: Configuration) -> str:
+def _labels(start: Start, view: View) -> dict[str, str]:
+    """Return what the placeholders of the centre's texts stand for, but for ``text``."""
+    configuration, options = view.of(start), start.options
     system = configuration.systems.get(start.system)
-    return system.label if system else start.system
+    partition = system.partitions.get(str(options.get("partition"))) if system else None
+    option = configuration.options.get(str(options.get("option")))
+    return {
+        "system": system.label if system else start.system,
+        "partition": (partition.label if partition else "") or str(options.get("partition") or ""),
+        "option": option.label if option else str(options.get("option") or ""),
+        "project": str(options.get("project") or ""),
+    }
 
 
-def _words(event: Event) -> str:
-    return event.text or SENTENCES.get(event.code, event.code)
+def _words(event: Event, start: Start, view: View) -> Said:
+    """Return what an event says: in the centre's words, or else in its own, or else in the portal's."""
+    own = event.text or SENTENCES.get(event.code, event.code)
+    words = view.of(start).texts.get(event.code)
+    if words is None:
+        return Said(own)
+    template = said(words.text, view.language)
+    return replace(template, text=template.text.format(text=own, **_labels(start, view)))

@@ -389,7 +389,7 @@ def main() -> int:
     """Run the lab of this file's directory; return the exit code."""
     try:
         job = read_job(Path(__file__).resolve().parent)
-        prepare.enable_extension(job.directory)
+        prepare.write_configuration(job.directory)
         return Launcher(job).run()
     except Failed as error:
         say(f"failed: {error}")

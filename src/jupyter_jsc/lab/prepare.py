@@ -9,6 +9,7 @@ environment of the next step and of the server. Python 3.9 or newer.
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import re
 import select
@@ -314,11 +315,20 @@ def progress(place: int, count: int) -> int:
     return FIRST_PROGRESS + (LAST_PROGRESS - FIRST_PROGRESS) * (place + 1) // count
 
 
-def enable_extension(directory: Path) -> None:
-    """Write the file that enables the extension beside whatever the user's own configuration enables."""
-    folder = directory / "jupyter" / "jupyter_server_config.d"
-    folder.mkdir(parents=True, exist_ok=True)
-    (folder / "jsc_lab.json").write_text('{"ServerApp": {"jpserver_extensions": {"jsc_lab": true}}}\n', "utf-8")
+CONFIGURATION = {
+    "jupyter_server_config.d/jsc_lab.json": {"ServerApp": {"jpserver_extensions": {"jsc_lab": True}}},
+    # JupyterLab would ask each new user whether it may fetch news from the world.
+    "labconfig/default_setting_overrides.json": {"@jupyterlab/apputils-extension:notification": {"fetchNews": "false"}},
+}
+"""Files of the server's configuration, below a folder of JUPYTER_CONFIG_PATH."""
+
+
+def write_configuration(directory: Path) -> None:
+    """Enable the extension, and keep JupyterLab quiet, beside whatever the user's own configuration says."""
+    for name, content in CONFIGURATION.items():
+        path = directory / "jupyter" / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(json.dumps(content), "utf-8")
 
 
 def patient(limit_s: float) -> Callable[[float], object]:

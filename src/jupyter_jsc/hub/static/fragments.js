@@ -3,6 +3,8 @@
 // and what is being typed. The templates are the only source of markup.
 
 const HEADER = "X-JSC-Fragment";
+const REST_MS = 1000;
+const resting = new WeakSet();
 const shown = { hour: "2-digit", minute: "2-digit", second: "2-digit", hour12: false };
 
 /** Show times in the browser's own zone. */
@@ -11,6 +13,7 @@ export function localTimes(root) {
     const when = new Date(time.dateTime);
     if (Number.isNaN(when.valueOf())) continue;
     time.title = when.toLocaleString(undefined, { dateStyle: "medium", timeStyle: "medium" });
+    if ("local" in time.dataset) time.textContent = when.toLocaleString(undefined, { dateStyle: "medium", timeStyle: "short" });
     if ("clock" in time.dataset) time.textContent = when.toLocaleTimeString([], shown);
   }
 }
@@ -39,14 +42,27 @@ export function morph(element, wanted) {
     // Only what is being typed is left alone: a focused button must say what it now does.
     ignoreActiveValue: Boolean(active?.matches("input, select, textarea")),
     callbacks: {
-      beforeAttributeUpdated: (name, node) => !(name === "open" && node.tagName === "DETAILS"),
+      beforeAttributeUpdated: (name, node) => !(name === "open" && node.tagName === "DETAILS") && !(name === "aria-disabled" && resting.has(node)),
     },
   });
   const now = document.getElementById(wanted.id);
   // A button that went away leaves the focus near: on the lab's name, where Enter starts and stops nothing.
   if (now && inside && !now.contains(document.activeElement)) now.querySelector("h1, h2 a")?.focus();
   if (now && before && now.dataset.state !== before) {
+    rest(now);
     now.classList.add("jsc-changed");
     now.addEventListener("animationend", () => now.classList.remove("jsc-changed"), { once: true });
+  }
+}
+
+/** Let a Start button that has just come do nothing for a moment: the click may have been meant for what was there. */
+function rest(lab) {
+  for (const button of lab.querySelectorAll('form[data-act="start"] button')) {
+    resting.add(button);
+    button.setAttribute("aria-disabled", "true");
+    setTimeout(() => {
+      resting.delete(button);
+      if (!button.hasAttribute("aria-describedby")) button.removeAttribute("aria-disabled");
+    }, REST_MS);
   }
 }

@@ -2,13 +2,12 @@
 // The entry of all pages' scripts. Without it every page works, by reload.
 import { closeMenus } from "./menus.js";
 import { localTimes } from "./fragments.js";
-import { followLabs } from "./live.js";
+import { follow } from "./live.js";
 import { completeForm } from "./form.js";
 import { sendActs } from "./acts.js";
 
 closeMenus();
 localTimes(document);
 sendActs();
-const column = document.querySelector("[data-stream]");
-if (column) followLabs(column);
 completeForm();
+follow();

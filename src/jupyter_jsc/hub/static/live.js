@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// Keeps the list of labs and a lab's page up to date: the hub's event stream says what changed, the hub's
-// templates say how it looks.
+// Keeps a page up to date: the hub's event stream says what changed, the hub's templates say how it looks.
+import { formPage } from "./form.js";
 import { fetchFragment, morph } from "./fragments.js";
 
 const DEBOUNCE_MS = 60;
@@ -8,16 +8,39 @@ const SETTLE_MS = 1000;
 const REFRESH_MS = 30000;
 const WAITS_MS = [1000, 2000, 5000, 10000, 30000];
 
-/** Follow the events of the user's labs and show them in *column*. */
-export function followLabs(column) {
-  const page = document.getElementById("lab") ? labPage() : listPage(column);
-  connect(column.dataset.stream, page);
-  addEventListener("jsc-acted", () => page.all());
-  addEventListener("pageshow", (event) => event.persisted && page.all());
-  addEventListener("visibilitychange", () => document.hidden || page.all());
-  setInterval(() => document.hidden || page.all(), REFRESH_MS);
-  setInterval(() => page.settle(), SETTLE_MS);
+/** Follow what happens to the user's labs and to the configuration, and show it. */
+export function follow() {
+  const { stream } = document.body.dataset;
+  if (!stream) return;
+  const shown = page();
+  const both = { ...shown, all: () => [shown.all(), frame()], list: () => [shown.list(), frame()] };
+  connect(stream, both);
+  addEventListener("jsc-acted", () => both.all());
+  addEventListener("pageshow", (event) => event.persisted && both.all());
+  addEventListener("visibilitychange", () => document.hidden || both.all());
+  setInterval(() => document.hidden || both.all(), REFRESH_MS);
+  setInterval(() => shown.settle(), SETTLE_MS);
 }
+
+function page() {
+  const nothing = () => {};
+  const list = document.querySelector("[data-list]");
+  if (list) return listPage(list.dataset.list);
+  if (document.getElementById("lab")) return labPage();
+  return document.getElementById("lab-form") ? formPage() : { all: nothing, list: nothing, one: nothing, settle: nothing };
+}
+
+/** What stands around the page: announcements and the user's menu. */
+const frame = soon(async () => {
+  const fragment = await fetchFragment(document.body.dataset.frame);
+  if (!fragment) return;
+  for (const id of ["announcements", "user-menu"]) {
+    const shown = document.getElementById(id);
+    const wanted = fragment.querySelector(`#${id}`);
+    // An open menu is in use.
+    if (shown && wanted && !shown.querySelector("details[open]")) morph(shown, wanted);
+  }
+});
 
 function connect(url, page, failures = 0) {
   const source = new EventSource(`${url}?_xsrf=${encodeURIComponent(document.body.dataset.xsrf)}`);
@@ -27,6 +50,11 @@ function connect(url, page, failures = 0) {
     if (failed) page.all();
     failed = 0;
     live.textContent = "";
+  });
+  source.addEventListener("configuration", (event) => {
+    const { version } = JSON.parse(event.data);
+    if (document.body.dataset.version !== version) page.all();
+    document.body.dataset.version = version;
   });
   source.addEventListener("lab", (event) => page.one(JSON.parse(event.data).server));
   source.addEventListener("labs", () => page.list());
@@ -78,15 +106,15 @@ function settling(element) {
   return element.dataset.state === "stopping" || (element.dataset.state === "starting" && Number(element.dataset.percent) >= 90);
 }
 
-function listPage(column) {
-  const url = column.dataset.list;
+function listPage(url) {
   const updates = new Map();
   const all = soon(async () => {
     const fragment = needed(await fetchFragment(url));
     if (!fragment) return;
+    for (const id of ["labs-head", "welcome"]) morph(document.getElementById(id), fragment.querySelector(`#${id}`));
     const cards = [...fragment.querySelectorAll("[data-lab]")];
     const shown = [...document.querySelectorAll("#labs [data-lab]")];
-    const same = cards.length === shown.length && cards.every((card) => document.getElementById(card.id));
+    const same = cards.length && cards.length === shown.length && cards.every((card) => document.getElementById(card.id));
     if (!same) morph(document.getElementById("labs"), fragment.querySelector("#labs"));
     // Cards keep their places while somebody looks at them: nothing moves under the pointer.
     else for (const card of cards) morph(document.getElementById(card.id), card);

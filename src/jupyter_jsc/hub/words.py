@@ -1,0 +1,157 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""How the pages say things: the centre's texts in the request's language, times, lengths of time, resources. Pure.
+
+Called by :mod:`.views`, :mod:`.form` and their parts. The portal's own sentences are English, as the pages are.
+"""
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+from jupyter_jsc.config.base import Language, Text
+from jupyter_jsc.config.model import Configuration
+from jupyter_jsc.config.systems import Resource
+
+PAGE_LANGUAGE: Language = "en"
+"""What the pages say of themselves in ``<html lang>``."""
+_LIMITS = re.compile(r"\s*[(\[][^()\[\]]*\{(?:minimum|maximum)\}[^()\[\]]*[)\]]")
+"""Limits in the label of a resource, with their brackets: they belong to the form's field alone."""
+
+
+@dataclass(frozen=True)
+class Said:
+    """Words that somebody wrote; ``lang`` is their language where it is not the page's."""
+
+    text: str = ""
+    lang: str = ""
+
+    def __str__(self) -> str:
+        return self.text
+
+    def __bool__(self) -> bool:
+        return bool(self.text)
+
+
+NOTHING = Said()
+
+
+def said(text: Text, language: Language) -> Said:
+    """Return *text* in *language*."""
+    words = text.say(language)
+    return Said(words, "" if language == PAGE_LANGUAGE or words == text.en else language)
+
+
+@dataclass(frozen=True)
+class Moment:
+    """A point in time: relative words, the exact time in UTC for the hover, ISO 8601 for machines."""
+
+    text: str
+    exact: str
+    iso: str
+
+
+def duration(seconds: float) -> str:
+    """Return a length of time in the two largest units that matter."""
+    whole = max(0, int(seconds))
+    if whole < 60:
+        return f"{whole} s"
+    minutes = whole // 60
+    if minutes < 60:
+        return f"{minutes} min" if whole >= 600 or not whole % 60 else f"{minutes} min {whole % 60} s"
+    hours, minutes = divmod(minutes, 60)
+    if hours < 24:
+        return f"{hours} h {minutes} min" if minutes else f"{hours} h"
+    days, hours = divmod(hours, 24)
+    return f"{days} d {hours} h" if hours else f"{days} d"
+
+
+def ago(when: datetime, now: datetime) -> Moment:
+    """Return how long ago *when* was."""
+    seconds = (now - when).total_seconds()
+    days = (now.date() - when.date()).days
+    if seconds < 10:
+        text = "just now"
+    elif seconds < 60:
+        text = f"{int(seconds)} s ago"
+    elif seconds < 3600:
+        text = f"{int(seconds) // 60} min ago"
+    elif seconds < 24 * 3600:
+        text = f"{int(seconds) // 3600} h ago"
+    elif days <= 1:
+        text = "yesterday"
+    elif days < 14:
+        text = f"{days} days ago"
+    else:
+        text = f"on {when.day} {when:%b %Y}"
+    return _moment(text, when)
+
+
+def left(ends: datetime, now: datetime) -> Moment:
+    """Return how long it is until *ends*."""
+    seconds = (ends - now).total_seconds()
+    return _moment(f"{duration(seconds - seconds % 60 if seconds > 60 else seconds)} left", ends)
+
+
+def clock(when: datetime) -> Moment:
+    """Return the date and the time of *when*."""
+    return _moment(f"{when.astimezone(UTC):%Y-%m-%d %H:%M} UTC", when)
+
+
+def _moment(text: str, when: datetime) -> Moment:
+    utc = when.astimezone(UTC)
+    return Moment(text, f"{utc:%Y-%m-%d %H:%M:%S} UTC", utc.isoformat(timespec="seconds"))
+
+
+def listed(words: list[str], most: int) -> str:
+    """Return *words* in a row, and how many there are beyond the first *most*."""
+    if len(words) <= most:
+        return ", ".join(words)
+    return f"{', '.join(words[: most - 1])} and {len(words) - most + 1} more"
+
+
+def facts(options: Mapping[str, Any], configuration: Configuration, language: Language) -> tuple[str, ...]:
+    """Return where and with what a lab runs, as short words; what *configuration* does not have by its key."""
+    system = configuration.systems.get(str(options.get("system")))
+    partition = system.partitions.get(str(options.get("partition"))) if system else None
+    option = configuration.options.get(str(options.get("option")))
+    chosen = options.get("resources")
+    words = [
+        system.label if system else options.get("system"),
+        (partition.label if partition else "") or options.get("partition"),
+        f"reservation {options['reservation']}" if options.get("reservation") else "",
+        resources(
+            chosen if isinstance(chosen, Mapping) else {}, {} if partition is None else partition.resources, language
+        ),
+        option.label if option else options.get("option"),
+        f"project {options['project']}" if options.get("project") else "",
+    ]
+    return tuple(str(word) for word in words if word)
+
+
+def resources(values: Mapping[str, Any], known: Mapping[str, Resource], language: Language) -> str:
+    """Return chosen resources as words: ``2 nodes, 4 GPUs per node, 1 h``."""
+    order = {"nodes": 0, "gpus": 1, "runtime": 3}
+    several = values.get("nodes", 1) != 1
+    words = [
+        _resource(key, values[key], known.get(key), language, each=" per node" if several else "")
+        for key in sorted(values, key=lambda key: order.get(key, 2))
+    ]
+    return ", ".join(words)
+
+
+def _resource(key: str, value: object, resource: Resource | None, language: Language, *, each: str) -> str:
+    if key == "nodes":
+        return f"{value} node" if value == 1 else f"{value} nodes"
+    if key == "gpus":
+        return (f"{value} GPU" if value == 1 else f"{value} GPUs") + each
+    if key == "runtime" and isinstance(value, int):
+        return duration(value * 60)
+    if resource is None:
+        return f"{key} {value}"
+    unit = f" {resource.unit}" if resource.unit else ""
+    if resource.checkbox is None:
+        return f"{_LIMITS.sub('', resource.label.say(language))} {value}{unit}"
+    label = resource.checkbox.label.say(language)
+    return label if resource.minimum == resource.maximum else f"{label}: {value}{unit}"
