@@ -14,13 +14,14 @@ import typer
 import uvicorn
 from fastapi import FastAPI
 
-from jupyter_jsc import errors, log
+from jupyter_jsc import cli_config, errors, log
 from jupyter_jsc.config import load, settings
 from jupyter_jsc.config.current import Current
 from jupyter_jsc.config.model import Configuration
 from jupyter_jsc.config.systems import System, SystemKind
 
 app = typer.Typer(help="The portal that starts JupyterLab on every system of a computing centre.", no_args_is_help=True)
+app.add_typer(cli_config.app, name="config")
 
 SettingsFile = Annotated[
     Path, typer.Option("--settings", exists=True, dir_okay=False, help="YAML file of this process.")
