@@ -30,13 +30,15 @@ NOW = datetime(2026, 11, 25, 12, tzinfo=UTC)
 def tree_of(name: str) -> OptionTree:
     """What this person of the demo may choose in the example."""
     person = next(person for person in PEOPLE if person.name == name)
-    accounts, unreadable = parse_accounts(list(person.accounts), list(person.entitlements))
+    accounts, unreadable = parse_accounts(
+        list(person.accounts), list(person.entitlements), CONFIGURATION.account_namespaces
+    )
     assert unreadable == 0
     identity = Identity(
         user=person.name,
         accounts=accounts,
         entitlements=expand([*person.entitlements, *person.groups]),
-        authenticator=person.idp,
+        authenticator=f"[{person.idp}]",
         admin=person.name == "oscar",
     )
     return options_for(identity, CONFIGURATION, Facts(now=NOW))

@@ -43,7 +43,7 @@ def test_providers_are_those_of_the_portal() -> None:
     assert [f"{key}.password" for key in PROVIDERS] == [
         provider.preselect["uy_select_authn"] for provider in portal.values()
     ]
-    assert all(key in provider.authenticators for key, provider in portal.items())
+    assert all(f"[{key}]" in provider.authenticators for key, provider in portal.items())
 
 
 def test_passwords_are_not_in_texts() -> None:
