@@ -63,7 +63,8 @@ class World:
             userdata_url=f"{base}/oauth2/userinfo",
             revoke_url=f"{base}/oauth2/revoke",
         )
-        self.authenticator._portal = SimpleNamespace(state_locks=defaultdict(asyncio.Lock))
+        trusted = SimpleNamespace(account_namespaces=["urn:x"])
+        self.authenticator._portal = SimpleNamespace(state_locks=defaultdict(asyncio.Lock), configuration=trusted)
 
     def end_pauses(self) -> None:
         """Let the pauses after failures be over."""

@@ -71,22 +71,39 @@ def test_entries(entries, accounts, skipped):
         ("urn:geant:centre.example:res:juwels:hai:act:%2E%2E:user", (), 1),
         ("urn:geant:centre.example:res:juwels:hai:act:alice1%0A:user", (), 1),
         ("urn:geant:centre.example:res:juwels:hai:act:alice%ff:user", (), 1),
-        ("urn:res:juwels:hai:act:alice1:user", (), 1),
+        ("urn:res:juwels:hai:act:alice1:user", (), 0),
         ("urn:geant:x:res:" + "a:" * 400 + "act:alice1:user", (), 1),
         (7, (), 0),
     ],
 )
 def test_resource_entitlements(entitlement, accounts, skipped):
     """The form of AARC-G069 gives an account; what is about no account is nobody's mistake."""
-    assert (accounts, skipped) == parse_accounts(None, [entitlement])
-    assert (accounts, skipped) == parse_accounts(None, entitlement)
+    assert (accounts, skipped) == parse_accounts(None, [entitlement], ["urn:*"])
+    assert (accounts, skipped) == parse_accounts(None, entitlement, ["urn:*"])
 
 
 def test_both_forms_are_united():
     """The same account in both forms is one account."""
     entitlement = "urn:geant:centre.example:res:juwels:hai:act:alice1:user"
 
-    assert ((HAI,), 1) == parse_accounts(["alice1,juwels,hai,a", "junk"], [entitlement])
+    assert ((HAI,), 1) == parse_accounts(["alice1,juwels,hai,a", "junk"], [entitlement], ["urn:*"])
+
+
+@pytest.mark.parametrize(
+    ("namespaces", "accounts"),
+    [
+        ([], ()),
+        (["urn:geant:centre.example"], (HAI,)),
+        (["urn:geant:*.example"], (HAI,)),
+        (["urn:geant:other.example", "urn:geant:centre"], ()),
+    ],
+    ids=["none", "its own", "a pattern", "others"],
+)
+def test_only_trusted_namespaces_open_accounts(namespaces, accounts):
+    """A provider also passes on what other organisations say; that is nobody's mistake and gives nothing."""
+    entitlement = "urn:geant:centre.example:res:juwels:hai:act:alice1:user"
+
+    assert (accounts, 0) == parse_accounts(None, [entitlement], namespaces)
 
 
 ANYTHING = st.recursive(
@@ -101,7 +118,7 @@ NEAR = st.lists(st.text(alphabet="alice1,juwelshi $/.-\n\0")) | st.lists(
 @given(ANYTHING | NEAR, ANYTHING | NEAR)
 def test_any_claim_gives_safe_names_or_none(entries, entitlements):
     """Whatever a provider sends: no exception, a count, and only names that may stand anywhere."""
-    accounts, skipped = parse_accounts(entries, entitlements)
+    accounts, skipped = parse_accounts(entries, entitlements, ["*"])
 
     assert skipped >= 0
     for account in accounts:

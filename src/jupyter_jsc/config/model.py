@@ -7,7 +7,7 @@ and default beneath it, which is also its line of the reference page and of the 
 
 from pydantic import Field, HttpUrl
 
-from jupyter_jsc.config.base import Section, Text
+from jupyter_jsc.config.base import Pattern, Section, Text
 from jupyter_jsc.config.groups import Group
 from jupyter_jsc.config.notices import Announcement, EventCode, Maintenance, ProgressText, Reservation, Retention
 from jupyter_jsc.config.stacks import JobTemplate, LabSide, ServiceOption, SoftwareSet
@@ -50,6 +50,9 @@ class Configuration(Section):
     """Whom users should ask; a mail address or a name."""
     identity_providers: dict[Key, IdentityProvider] = Field(min_length=1)
     """The buttons of the login page, in this order."""
+    account_namespaces: list[Pattern] = []
+    """URN namespaces (``urn:geant:example.org``) whose resource entitlements (AARC-G069) open accounts; none: no
+    entitlement does, only the provider's list of account entries and what operators push."""
     managers: dict[Key, Service]
     """The services that start labs on systems."""
     tunnelmgr: Service

@@ -181,8 +181,8 @@ class System(Section):
             raise ValueError(
                 f"kind {self.kind.value} and `unicore` do not go together: it is needed by `unicore` alone"
             )
-        if self.kind is SystemKind.UNICORE and not (self.account_keys or self.default_partitions):
-            raise ValueError("`account_keys` opens no partition, so nobody could start a lab here")
+        if self.kind is SystemKind.UNICORE and not self.account_keys:
+            raise ValueError("`account_keys` is empty, so no account belongs to this system and nobody could use it")
         return self
 
     @property

@@ -161,7 +161,7 @@ class LabAuthenticator(GenericOAuthenticator):
     def build_auth_state_dict(self, token_info: dict[str, Any], user_info: dict[str, Any]) -> dict[str, Any]:
         """Return what is kept of a login. Called by the base class."""
         claims = Claims(self.accounts_claim, self.entitlements_claim, self.groups_claim)
-        rights, skipped = rights_of(user_info, claims)
+        rights, skipped = rights_of(user_info, claims, self.portal.configuration.account_namespaces)
         if skipped:
             self.log.warning("Skipped %d HPC account entries of a user", skipped)
         state = super().build_auth_state_dict(token_info, user_info)

@@ -19,6 +19,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from jupyter_jsc.config.base import Pattern
 from jupyter_jsc.rights import accounts, entitlements
 from jupyter_jsc.rights.identity import Account, Identity
 
@@ -35,11 +36,16 @@ class Claims:
     groups: str
 
 
-def rights_of(user_info: Mapping[str, Any], claims: Claims) -> tuple[dict[str, Any], int]:
-    """Return what auth_state keeps of the rights that the provider tells, and how many account entries were skipped."""
+def rights_of(
+    user_info: Mapping[str, Any], claims: Claims, namespaces: Sequence[Pattern]
+) -> tuple[dict[str, Any], int]:
+    """Return what auth_state keeps of the rights that the provider tells, and how many account entries were skipped.
+
+    Resource entitlements of *namespaces* give accounts.
+    """
     told = user_info.get(claims.entitlements)
     listed, skipped = accounts.parse_accounts(user_info.get(claims.accounts))
-    entitled, skipped_too = accounts.parse_accounts(None, told)
+    entitled, skipped_too = accounts.parse_accounts(None, told, namespaces)
     rights = {
         "accounts": accounts.to_list(listed),
         "entitled": accounts.to_list(entitled),

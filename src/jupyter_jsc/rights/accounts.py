@@ -12,10 +12,11 @@ asked for when options are computed (:mod:`.options`).
 """
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 from urllib.parse import unquote
 
+from jupyter_jsc.config.base import Pattern, matches
 from jupyter_jsc.rights.identity import Account
 
 _MOST_ENTRIES = 2000
@@ -25,15 +26,18 @@ _SAFE = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}")
 _KEY = re.compile(r"[!-~]{1,100}")
 
 
-def parse_accounts(entries: object, entitlements: object = None) -> tuple[tuple[Account, ...], int]:
+def parse_accounts(
+    entries: object, entitlements: object = None, namespaces: Sequence[Pattern] = ()
+) -> tuple[tuple[Account, ...], int]:
     """Return the accounts in *entries* and *entitlements* in a fixed order, and how many entries were skipped.
 
     A provider sends one value as a string, several as a list, none not at all. Of *entitlements* only those count that
-    are about accounts; the others are :mod:`.entitlements`' matter.
+    are about accounts and whose URN namespace matches one of *namespaces*: a provider also passes on what others say.
     """
     found: set[Account] = set()
     skipped = 0
-    for values, parse in ((_strings(entries), _entry), (filter(_about_account, _strings(entitlements)), _resource)):
+    own = [value for value in _strings(entitlements) if _about_account(value, list(namespaces))]
+    for values, parse in ((_strings(entries), _entry), (own, _resource)):
         for number, value in enumerate(values):
             account = parse(value) if number < _MOST_ENTRIES and isinstance(value, str) else None
             if account is None:
@@ -78,8 +82,11 @@ def _entry(entry: str) -> Account | None:
     return _account(account, key, project) if person else None
 
 
-def _about_account(value: object) -> bool:
-    return isinstance(value, str) and value[:4].lower() == "urn:" and ":res:" in value and ":act:" in value
+def _about_account(value: object, namespaces: list[Pattern]) -> bool:
+    if not isinstance(value, str) or value[:4].lower() != "urn:" or ":act:" not in value:
+        return False
+    namespace, about, _ = value[4:_LONGEST_ENTRY].partition(":res:")
+    return bool(about) and matches(f"urn:{namespace}", namespaces)
 
 
 def _resource(value: str) -> Account | None:
