@@ -126,6 +126,7 @@ def test_numbers_have_limits_and_stay_as_typed():
     field = fields(CHOSEN, numbers={"runtime": "soon"})["resources.runtime"]
     assert (field.value, field.hint) == ("soon", "10 to 120 min in steps of 5")
     assert fields({"partition": "login"})["resources.card"].label == Said("Graphics card (0 to 3)")
+    assert fields({"partition": "login"})["resources.card"].hint == ""
 
 
 def test_software_shows_what_is_offered_and_on():

@@ -81,7 +81,7 @@ def test_a_submitted_form_reports_every_mistake():
         (PLAIN | {"resources": {"nodes": 1, "runtime": 60, "scratch": 1}, "software": {"kernels": [], "git": []}},
          "JupyterLab 4.6 on JUWELS, Batch: 1 node, Local disk for 1 h. No extra software. Project hai, account ann1."),
         (PLAIN | {"partition": "login", "resources": {"card": 2}, "software": {"kernels": ["python"], "git": ["git"]}},
-         "JupyterLab 4.6 on JUWELS, Login node: Start an X server: 2. Starts at once, without a queue. "
+         "JupyterLab 4.6 on JUWELS, Login node: Start an X server (Graphics card 2). Starts at once, without a queue. "
          "With 1 kernel and 1 extension. Project hai, account ann1."),
         (CLOUD | {"resources": {}, "software": {"kernels": ["python"], "git": []}},
          "JupyterLab 4.6 on Cloud, small. Starts at once, without a queue. With 1 kernel."),

@@ -95,6 +95,6 @@ def test_facts_use_labels_and_survive_what_is_gone():
 def test_resources_say_boxes_by_their_labels():
     """A number behind a box is told by what the box switches on; limits in a label belong to the form alone."""
     known = CONFIGURATION.systems["juwels"].partitions["login"].resources
-    assert words.resources({"card": 2}, known, "de") == "X-Server starten: 2"
+    assert words.resources({"card": 2}, known, "de") == "X-Server starten (Graphics card 2)"
     plain = {"card": known["card"].model_copy(update={"checkbox": None, "unit": "GB"})}
     assert words.resources({"card": 2}, plain, "en") == "Graphics card 2 GB"

@@ -148,11 +148,14 @@ class _Completion:
         if value in place.reservations:
             self.options["reservation"] = value
             return
-        known = {key: here.system.reservations[key].blocked for key in place.reservations}
-        chosen = _first(known) if place.reservation_required else None
+        usable = {key: here.system.reservations[key].blocked for key in place.reservations}
+        chosen = _first(usable) if place.reservation_required else None
         self.options["reservation"] = chosen
         if value:
-            why = f"{_quoted(value)} cannot be used in {here.partition.label}"
+            payer = f" by project {self.options['project']}" if self.options["project"] else ""
+            known = value in here.system.reservations
+            where = f"in {here.partition.label}{payer}" if known else f"on {here.system.label}"
+            why = f"{_quoted(value)} cannot be used {where}"
             now = f"Reservation is now {chosen}" if chosen else "No reservation is chosen now"
             self.changes.append(Change("reservation", f"Reservation: {why}.", f"{now}: {why}."))
 

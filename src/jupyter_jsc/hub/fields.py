@@ -14,7 +14,7 @@ from jupyter_jsc.config.base import Language
 from jupyter_jsc.config.notices import Reservation
 from jupyter_jsc.config.systems import Resource
 from jupyter_jsc.hub.completion import Selection, limits, selected
-from jupyter_jsc.hub.words import NOTHING, Moment, Said, clock, listed, said
+from jupyter_jsc.hub.words import NOTHING, Moment, Said, clock, listed, names_limits, said
 from jupyter_jsc.rights.tree import NOBODY, OptionTree, SoftwareChoice
 
 _MOST_NAMES = 6
@@ -175,21 +175,14 @@ class Maker:
 
     def _reservation(self) -> Field:
         here = self.here
-        none = (
-            () if here.place.reservation_required else (Choice("", "None", Said("Nodes that are free for everybody.")),)
-        )
-        choices = tuple(
-            Choice(
-                key,
-                key,
-                said(item.description, self.language),
-                "" if key in here.place.reservations else f"Not in {here.partition.label} with what is chosen above.",
-                said(item.blocked, self.language),
-                ends=self._ends(key),
-            )
-            for key, item in here.system.reservations.items()
-        )
-        return Field("reservation", Said("Reservation"), "choice", self.options["reservation"] or "", (*none, *choices))
+        none = Choice("", "None", Said("Nodes that are free for everybody."))
+        choices = [] if here.place.reservation_required else [none]
+        payer = f" with project {self.options['project']}" if self.options["project"] else ""
+        for key, item in here.system.reservations.items():
+            reason = "" if key in here.place.reservations else f"Not in {here.partition.label}{payer}."
+            text, blocked = said(item.description, self.language), said(item.blocked, self.language)
+            choices.append(Choice(key, key, text, reason, NOTHING if reason else blocked, ends=self._ends(key)))
+        return Field("reservation", Said("Reservation"), "choice", self.options["reservation"] or "", tuple(choices))
 
     def _ends(self, reservation: str) -> Moment | None:
         ends = self.reservations[reservation].ends if reservation in self.reservations else None
@@ -203,7 +196,8 @@ class Maker:
             alone = resource.minimum == resource.maximum
             box = Box(said(resource.checkbox.label, self.language), on, alone)
         label = said(resource.label, self.language)
-        return Field(f"resources.{key}", label, "number", value, resource=resource, box=box, hint=limits(resource))
+        hint = "" if names_limits(resource, self.language) else limits(resource)
+        return Field(f"resources.{key}", label, "number", value, resource=resource, box=box, hint=hint)
 
     def _software(self) -> list[Field]:
         """Return the sets, those of the same kind beside each other."""

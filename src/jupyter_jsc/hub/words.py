@@ -16,8 +16,7 @@ from jupyter_jsc.config.systems import Resource
 
 PAGE_LANGUAGE: Language = "en"
 """What the pages say of themselves in ``<html lang>``."""
-_LIMITS = re.compile(r"\s*[(\[][^()\[\]]*\{(?:minimum|maximum)\}[^()\[\]]*[)\]]")
-"""Limits in the label of a resource, with their brackets: they belong to the form's field alone."""
+_IN_BRACKETS = re.compile(r"\s*[(\[][^()\[\]]*[)\]]")
 
 
 @dataclass(frozen=True)
@@ -95,8 +94,8 @@ def left(ends: datetime, now: datetime) -> Moment:
 
 
 def clock(when: datetime) -> Moment:
-    """Return the date and the time of *when*."""
-    return _moment(f"{when.astimezone(UTC):%Y-%m-%d %H:%M} UTC", when)
+    """Return the date and the time of *when*, in its own zone, as the centre wrote it."""
+    return _moment(f"{when:%Y-%m-%d %H:%M %Z}", when)
 
 
 def _moment(text: str, when: datetime) -> Moment:
@@ -151,7 +150,24 @@ def _resource(key: str, value: object, resource: Resource | None, language: Lang
     if resource is None:
         return f"{key} {value}"
     unit = f" {resource.unit}" if resource.unit else ""
+    number = f"{_without_limits(resource, language)} {value}{unit}"
     if resource.checkbox is None:
-        return f"{_LIMITS.sub('', resource.label.say(language))} {value}{unit}"
-    label = resource.checkbox.label.say(language)
-    return label if resource.minimum == resource.maximum else f"{label}: {value}{unit}"
+        return number
+    box = resource.checkbox.label.say(language)
+    return box if resource.minimum == resource.maximum else f"{box} ({number})"
+
+
+def names_limits(resource: Resource, language: Language) -> bool:
+    """Tell whether the label of *resource* says its limits already."""
+    return _without_limits(resource, language) != resource.label.say(language)
+
+
+def _without_limits(resource: Resource, language: Language) -> str:
+    """Return the label without limits in brackets, which belong to the form's field alone."""
+
+    def kept(brackets: re.Match[str]) -> str:
+        words = re.split(r"[^\w{}]+", brackets[0])
+        limits = ({"{minimum}", str(resource.minimum)}, {"{maximum}", str(resource.maximum)})
+        return "" if all(names.intersection(words) for names in limits) else brackets[0]
+
+    return _IN_BRACKETS.sub(kept, resource.label.say(language))

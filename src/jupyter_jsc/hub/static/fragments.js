@@ -13,7 +13,6 @@ export function localTimes(root) {
     const when = new Date(time.dateTime);
     if (Number.isNaN(when.valueOf())) continue;
     time.title = when.toLocaleString(undefined, { dateStyle: "medium", timeStyle: "medium" });
-    if ("local" in time.dataset) time.textContent = when.toLocaleString(undefined, { dateStyle: "medium", timeStyle: "short" });
     if ("clock" in time.dataset) time.textContent = when.toLocaleTimeString([], shown);
   }
 }
