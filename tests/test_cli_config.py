@@ -121,7 +121,7 @@ def usage(tmp_path: Path) -> Mapping[str, tuple[str | Path, ...]]:
         "diff nowhere": ("diff", EXAMPLE, nowhere),
         "show nobody": ("show", EXAMPLE),
         "show no file": ("show", EXAMPLE, "--as", nowhere),
-        "show in a third language": ("show", EXAMPLE, "--as", user_file(tmp_path, {"user": "a"}), "--language", "fr"),
+        "show in a third language": ("show", EXAMPLE, "--as", EXAMPLE / "groups.yaml", "--language", "fr"),
         "schema into nowhere": ("schema", "--out", nowhere / "schema.json"),
         "sync nothing": ("sync",),
         "sync at once": ("sync", "--repo", nowhere, "--into", tmp_path, "--interval", "0"),
@@ -192,7 +192,7 @@ def test_show_knows_everybody_of_the_demo(tmp_path: Path, person: Any, language:
             "user": person.name,
             "accounts": list(person.accounts),
             "entitlements": [*person.entitlements, *person.groups],
-            "authenticator": f"{person.idp}.password",
+            "authenticator": f"[{person.idp}.password]",
         },
     )
     said = run("show", EXAMPLE, "--as", path, "--language", language)
@@ -215,7 +215,7 @@ def test_show_says_why_not_the_rest(tmp_path: Path) -> None:
             "user": "carla",
             "accounts": list(carla.accounts),
             "entitlements": list(carla.entitlements),
-            "authenticator": "aai",
+            "authenticator": "[aai]",
         },
     )
     said = run("show", EXAMPLE, "--as", path).output

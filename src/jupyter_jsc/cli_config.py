@@ -96,7 +96,7 @@ def show(
     USER.json says what the identity provider tells of the user; all but `user` may be left out:
 
     {"user": "carla@example.org", "accounts": ["train07,jusuf,training2620,carla@example.org"],
-    "entitlements": ["urn:geant:example.org:group:guest"], "authenticator": "aai.saml", "admin": false, "group": null}
+    "entitlements": ["urn:geant:example.org:group:guest"], "authenticator": "[aai.saml]", "admin": false, "group": null}
     """
     from jupyter_jsc import cli_show  # the rules of rights are of no use to the other commands
 

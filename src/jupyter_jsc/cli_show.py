@@ -60,7 +60,7 @@ class Shown:
 
 def shown(user: User, configuration: Configuration) -> Shown:
     """Return what *user* would be offered now, without any lab in use."""
-    accounts, _ = parse_accounts(user.accounts, user.entitlements)
+    accounts, _ = parse_accounts(user.accounts, user.entitlements, configuration.account_namespaces)
     identity = Identity(
         user.user, accounts, expand(user.entitlements), user.authenticator, admin=user.admin, group=user.group
     )
