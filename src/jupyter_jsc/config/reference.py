@@ -100,6 +100,8 @@ most 100. They go into jobs, stored labs and addresses: what is renamed is a new
 
 **Times** have a zone: `2027-04-13T06:00:00+02:00`.
 
+**Codes of events**, under which `texts` stand, are in the example's [texts.yaml](../../examples/config/texts.yaml), in the order of a start.
+
 **"none".** A list that is not given restricts nothing, and a limit that is not given does not limit; an empty list allows nothing.
 
 **Versions.** A published version is called by its commit. A lab that runs keeps the version it was started under; everything else uses the
