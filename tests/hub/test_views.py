@@ -177,10 +177,16 @@ def test_the_centres_own_words_of_an_event():
     assert opened.lines[0].text.text == " geht an  (, )."
 
 
-def test_a_step_that_failed_is_marked():
-    """A warning is seen among the other lines."""
-    opened = views.history(start(), [event("lab_step"), event("lab_step_warning")], VIEW, latest=True)
-    assert [line.warning for line in opened.lines] == [False, True]
+def test_steps_of_the_preparation_take_a_line_each():
+    """How a step ended says what it was; the one that runs is there; one that failed is marked, with its last lines."""
+    codes = ["lab_step", "lab_step_done", "lab_step", "lab_step_warning", "lab_step"]
+    events = [replace(event(code, details="x"), id=number) for number, code in enumerate(codes)]
+    opened = views.history(start(), events, VIEW, latest=True)
+    assert [(line.id, line.details, line.warning) for line in opened.lines] == [
+        (1, "", False),
+        (3, "x", True),
+        (4, "", False),
+    ]
 
 
 def test_cards_are_sorted():

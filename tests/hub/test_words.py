@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """Words on pages: languages, times, lengths of time, resources, facts."""
 
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime, timedelta, timezone
 
 import pytest
 
@@ -63,8 +63,10 @@ def test_left_counts_whole_minutes():
     assert words.left(NOW + timedelta(seconds=42), NOW).text == "42 s left"
 
 
-def test_clock_is_date_and_time():
+def test_clock_is_date_and_time_as_the_centre_wrote_it():
+    summer = timezone(timedelta(hours=2))
     assert words.clock(datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)).text == "2026-01-02 03:04 UTC"
+    assert words.clock(datetime(2026, 7, 2, 3, 4, tzinfo=summer)).text == "2026-07-02 03:04 UTC+02:00"
 
 
 @pytest.mark.parametrize(

@@ -38,6 +38,8 @@ _PHASE_OF_CODE = {
     "lab_ending": 4,
 }
 _WARNINGS = frozenset({"lab_step_warning", "lab_step_failed", "lab_ending"})
+_STEPS = frozenset({"lab_step", "lab_step_done"})
+"""Their details are the step's code, which is not for people."""
 _PHASE_FROM_PROGRESS = ((100, 4), (75, 3), (45, 2), (25, 1), (0, 0))
 _WORDS = ("submitted", "queued", "starting", "starting", "ready")
 _FINAL = frozenset({"failed", "cancelled", "stopped", "ended"})
@@ -316,7 +318,7 @@ def history(start: Start, events: Sequence[Event], view: View, *, latest: bool) 
         latest=latest,
         phases=phases(events, start.outcome, view.now),
         percent=_percent(events, view.of(start)),
-        lines=tuple(_line(event, start, view) for event in events),
+        lines=tuple(_line(event, start, view) for event in _told(events)),
         failure=_failure(start, events, view) if start.outcome == "failed" else None,
     )
 
@@ -333,6 +335,13 @@ def _failure(start: Start, events: Sequence[Event], view: View) -> Failure:
     )
 
 
+def _told(events: Sequence[Event]) -> list[Event]:
+    """Return *events* without beginnings of steps that are over: how a step ended says what it was."""
+    steps = [event for event in events if event.code.startswith("lab_step")]
+    over = {begun.id for begun, then in itertools.pairwise(steps) if then.code != "lab_step"}
+    return [event for event in events if event.code != "lab_step" or event.id not in over]
+
+
 def _line(event: Event, start: Start, view: View) -> Line:
     senders = {"hub": "Portal", "manager": "Portal", "site": _labels(start, view)["system"], "lab": "Lab"}
     return Line(
@@ -341,7 +350,7 @@ def _line(event: Event, start: Start, view: View) -> Line:
         moment=ago(event.time, view.now),
         sender=senders.get(event.sender, event.sender),
         text=_words(event, start, view),
-        details=event.details.strip(),
+        details="" if event.code in _STEPS else event.details.strip(),
         warning=event.code in _WARNINGS,
     )
 

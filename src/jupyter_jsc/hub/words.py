@@ -95,7 +95,9 @@ def left(ends: datetime, now: datetime) -> Moment:
 
 def clock(when: datetime) -> Moment:
     """Return the date and the time of *when*, in its own zone, as the centre wrote it."""
-    return _moment(f"{when:%Y-%m-%d %H:%M %Z}", when)
+    offset = f"{when:%z}"
+    zone = f"UTC{offset[:3]}:{offset[3:5]}" if when.utcoffset() else "UTC"
+    return _moment(f"{when:%Y-%m-%d %H:%M} {zone}", when)
 
 
 def _moment(text: str, when: datetime) -> Moment:
