@@ -90,8 +90,8 @@ async def test_a_removed_system_keeps_its_labs(hub, restarted):
     await pending.until_code("ready")
 
     assert (400, "system") == (refused.status, refused.body["field"])
-    assert not hub.manager.deletes
-    assert not hub.tunnels.closed
+    assert not hub.manager.stopped(running.start_id, pending.start_id)
+    assert (running.lab_id, running.start_id) not in hub.tunnels.closed
     hub.manager.set(running.start_id, state="ended", text="The time limit was reached.")
     await until(lambda: running.in_state("stopped"))
     assert "ended" == await running.outcome()

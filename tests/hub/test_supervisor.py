@@ -63,7 +63,7 @@ async def test_a_manager_that_fails_changes_nothing(hub, mode):
     await _polled(hub)
 
     assert before == await lab.codes()
-    assert not hub.manager.deletes
+    assert not hub.manager.stopped(lab.start_id)
     await lab.stop()
 
 

@@ -26,8 +26,8 @@ class IdentityProvider(Section):
     """Parameters for the authorisation request that make the provider skip its own choice, e.g.
     ``{uy_select_authn: jsc.password}`` for Unity."""
     authenticators: list[str] = []
-    """Values of the provider's claim about how a user logged in that mean this button, e.g. ``[jsc.password]``; rules
-    of groups see by them who logged in where."""
+    """Values of the provider's claim about how a user logged in that mean this button, exactly as it says them: Unity
+    says ``"[jsc.password]"``, brackets included. Rules of groups see by them who logged in where."""
 
 
 class Service(Section):
