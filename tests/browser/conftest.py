@@ -11,6 +11,7 @@ import pytest
 import pytest_asyncio
 from playwright.async_api import Browser, ConsoleMessage, Page, async_playwright
 
+from tests.ring.centre import Centre
 from tests.ring.system import PASSWORDS, Ring
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
@@ -62,6 +63,13 @@ async def visit(chromium: Browser, ring: Ring, request: pytest.FixtureRequest) -
 
     yield visitor
     assert problems == []
+
+
+@pytest_asyncio.fixture(loop_scope="session")
+async def centre(ring: Ring) -> AsyncIterator[Centre]:
+    """The configuration's repository; its content is back in force afterwards."""
+    async with Centre.of(ring.folder) as found:
+        yield found
 
 
 async def log_in(page: Page, ring: Ring, name: str) -> None:

@@ -5,10 +5,8 @@ Aspects: labels, limits and announcements of a good commit; a bad commit; a syst
 """
 
 import re
-from collections.abc import AsyncIterator
 
 import pytest
-import pytest_asyncio
 from playwright.async_api import Page, expect
 
 from bench.portal import PortalUser
@@ -20,13 +18,6 @@ from tests.ring.test_start import started
 pytestmark = [pytest.mark.browser, pytest.mark.asyncio(loop_scope="session")]
 
 SOON_MS = 20_000
-
-
-@pytest_asyncio.fixture(loop_scope="session")
-async def centre(ring: Ring) -> AsyncIterator[Centre]:
-    """The configuration's repository; its content is back in force afterwards."""
-    async with Centre.of(ring.folder) as found:
-        yield found
 
 
 async def open_form(page: Page, ring: Ring) -> None:

@@ -2,7 +2,7 @@
 """A user at the portal, in a real browser: login, form, start, notebook, terminal, stop, cancel.
 
 Aspects: each identity provider; wrong password, cancelled login; dependent fields; progress that moves without a
-reload; a cell; stop and cancel; a newcomer; accessibility and narrow screens.
+reload; a cell; stop and cancel; a newcomer; groups, maintenance, announcements; without scripts; accessibility and narrow screens.
 """
 
 import re
@@ -13,11 +13,13 @@ from playwright.async_api import Page, expect
 
 from bench.portal import PortalUser
 from tests.browser.conftest import Visit, enter, log_in
+from tests.ring.centre import Centre
 from tests.ring.system import JURECA, JUWELS, Ring
 
 pytestmark = [pytest.mark.browser, pytest.mark.asyncio(loop_scope="session")]
 
 SLOW_MS = 90_000
+BEGUN = "2020-01-01T00:00:00Z"
 AXE = Path("node_modules/axe-core/axe.min.js")
 
 
@@ -150,7 +152,7 @@ async def test_from_form_to_cell_and_back(visit: Visit, ring: Ring, alice: Porta
 async def test_a_start_elsewhere_shows_here_and_can_be_cancelled_while_queued(
     visit: Visit, ring: Ring, alice: PortalUser
 ) -> None:
-    """The list follows what happens in another window; Cancel ends a queued start, and no card moves."""
+    """The list follows what happens in another window; Cancel ends a queued start, also with a double click, and no card moves."""
     async with visit() as page:
         await log_in(page, ring, "alice")
         # Three jobs of two nodes: the last one has to wait.
@@ -160,10 +162,103 @@ async def test_a_start_elsewhere_shows_here_and_can_be_cancelled_while_queued(
         lab = card(page, "Job waits")
         await expect(lab).to_contain_text("queued", timeout=SLOW_MS)
         order = await page.get_by_role("article").get_by_role("heading").all_inner_texts()
-        await lab.get_by_role("button", name="Cancel").click()
+        await lab.get_by_role("button", name="Cancel").dblclick()
         await expect(lab).to_contain_text("cancelled", timeout=SLOW_MS)
-        assert (await alice.starts("waits"))[0]["outcome"] == "cancelled"
+        assert [start["outcome"] for start in await alice.starts("waits")] == ["cancelled"]
         assert await page.get_by_role("article").get_by_role("heading").all_inner_texts() == order
+
+
+async def test_the_arrow_keys_choose_and_the_focus_stays(visit: Visit, ring: Ring) -> None:
+    """The form is completed under the user's hands without taking the focus away."""
+    async with visit() as page:
+        await log_in(page, ring, "alice")
+        await page.get_by_role("link", name="New lab").first.click()
+        await page.get_by_role("radio", name=re.compile("^JUWELS")).press("ArrowDown")
+        jupiter = page.get_by_role("radio", name=re.compile("^JUPITER"))
+        await expect(page.get_by_label("Summary")).to_contain_text("JUPITER")
+        await expect(jupiter).to_be_checked()
+        await expect(jupiter).to_be_focused()
+
+
+async def test_software_is_folded_and_what_is_switched_on_stays(visit: Visit, ring: Ring) -> None:
+    """The line says what is on; an open set stays open; what another system does not have is said."""
+    async with visit() as page:
+        await log_in(page, ring, "alice")
+        await page.get_by_role("link", name="New lab").first.click()
+        await page.get_by_role("radio", name=re.compile("^JUWELS")).check()
+        kernels = page.locator("details").filter(has=page.locator("summary", has_text="Kernels"))
+        await expect(kernels.get_by_role("checkbox", name="Octave")).to_be_hidden()
+        await kernels.locator("summary").click()
+        await kernels.get_by_role("checkbox", name="Octave").check()
+        await expect(kernels.locator("summary")).to_contain_text("Octave")
+        await expect(page.get_by_label("Summary")).to_contain_text("3 kernels")
+        await page.get_by_role("radio", name=re.compile("^JUPITER")).check()
+        await expect(page.get_by_label("Summary")).to_contain_text("Octave is not there")
+        await expect(kernels.get_by_role("checkbox", name="Python")).to_be_visible()
+
+
+async def test_an_announcement_is_put_away(visit: Visit, ring: Ring) -> None:
+    """It is hidden on the next pages too, and before the login everybody reads it."""
+    async with visit() as page:
+        await page.goto(ring.folder.address)
+        await expect(page.get_by_text("JupyterLab 4.6 is here", exact=True)).to_be_visible()
+        await log_in(page, ring, "alice")
+        await page.get_by_role("button", name="Hide “JupyterLab 4.6 is here”").click()
+        await page.goto(ring.folder.address + "hub/help")
+        await expect(page.locator(".jsc-notice", has_text="JupyterLab 4.6 is here")).to_be_hidden()
+
+
+async def test_everything_works_without_scripts(visit: Visit, ring: Ring, alice: PortalUser) -> None:
+    """Login, dependent fields by a button, saving."""
+    async with visit(java_script_enabled=False) as page:
+        await log_in(page, ring, "alice")
+        await page.get_by_role("link", name="New lab").first.click()
+        await page.get_by_role("radio", name=re.compile("^JURECA")).check()
+        await page.get_by_role("button", name="Update choices").click()
+        await expect(page.get_by_label("Summary")).to_contain_text("JURECA")
+        await page.get_by_label("Name", exact=True).fill("Without scripts")
+        await page.get_by_role("button", name="Save", exact=True).click()
+        await expect(card(page, "Without scripts")).to_contain_text("JURECA")
+
+
+async def test_another_group_is_chosen_and_the_page_follows(visit: Visit, ring: Ring, centre: Centre) -> None:
+    """In one group alone its systems are left; the form is completed without a reload; the menu says which."""
+    with centre.edited("groups.yaml") as tree:
+        allowed = {"jupyterlab-4.6": {"allowed": {"systems": ["juwels"]}}}
+        tree["groups"]["friends"] = {"label": "Friends", "members": [{"users": ["alice"]}], "options": allowed}
+    centre.commit("Have friends")
+    async with visit() as page:
+        await log_in(page, ring, "alice")
+        await page.get_by_role("link", name="New lab").first.click()
+        await page.evaluate("window.notReloaded = true")
+        for group, count, shown in [("Friends", 0, "Friends"), ("All my groups", 1, "alice")]:
+            await page.get_by_text("alice", exact=True).click()
+            await page.get_by_role("radio", name=group).check(timeout=SLOW_MS)
+            await page.get_by_role("button", name="Switch").click()
+            await expect(page.get_by_role("radio", name=re.compile("^JURECA"))).to_have_count(count)
+            await expect(page.get_by_role("banner")).to_contain_text(shown)
+        assert await page.evaluate("window.notReloaded") is True
+
+
+async def test_a_maintenance_blocks_and_is_said(visit: Visit, ring: Ring, centre: Centre, alice: PortalUser) -> None:
+    """The open form says why, Start is off, Save works; the card says the same until it is over."""
+    async with visit() as page:
+        await log_in(page, ring, "alice")
+        await new_lab(page, "After the pumps", "DEEP", "Login")
+        with centre.edited("maintenance.yaml") as tree:
+            tree["maintenance"]["deep"] = {"systems": ["deep"], "begins": BEGUN, "text": "New pumps."}
+        centre.commit("Mend the pumps")
+        start = page.get_by_role("button", name="Start", exact=True)
+        await expect(start).to_have_accessible_description(re.compile("New pumps."), timeout=SLOW_MS)
+        await expect(start).to_be_disabled()
+        await page.get_by_role("button", name="Save", exact=True).click()
+        lab = card(page, "After the pumps")
+        await expect(lab).to_contain_text("New pumps.")
+        with centre.edited("maintenance.yaml") as tree:
+            del tree["maintenance"]["deep"]
+        centre.commit("The pumps pump")
+        await expect(lab).not_to_contain_text("New pumps.", timeout=SLOW_MS)
+        await expect(lab.get_by_role("button", name="Start")).to_be_enabled()
 
 
 @pytest.mark.skipif(not AXE.exists(), reason="needs axe-core (npm ci)")

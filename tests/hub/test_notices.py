@@ -62,11 +62,15 @@ def test_groups_can_be_chosen_by_members_of_several():
     assert frame.acting == "Friends"
 
 
-@pytest.mark.parametrize("identity", [None, NORA, OTTO, Identity("zoe")], ids=["nobody", "exclusive", "one", "none"])
-def test_without_a_choice_there_is_no_switch(identity):
-    """One group, an exclusive one or none at all is no question."""
+@pytest.mark.parametrize(
+    ("identity", "acting"),
+    [(None, ""), (NORA, "Guests"), (OTTO, ""), (Identity("zoe"), "")],
+    ids=["nobody", "exclusive", "one", "none"],
+)
+def test_without_a_choice_there_is_no_switch(identity, acting):
+    """One group or none at all is no question, nor is an exclusive one, which is named."""
     frame = notices.frame(identity, CONFIGURATION, "en", NOW)
-    assert (frame.groups, frame.acting) == ((), "")
+    assert (frame.groups, frame.acting) == ((), acting)
 
 
 def without_cloud():

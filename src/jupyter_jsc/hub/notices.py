@@ -49,7 +49,7 @@ class Frame:
     groups: tuple[GroupChoice, ...] = ()
     """Empty if there is nothing to choose."""
     acting: str = ""
-    """The label of the one group whose rights count now."""
+    """The label of the one group whose rights count now although there might be others."""
 
 
 class Nothing(Enum):
@@ -89,9 +89,9 @@ def frame(identity: Identity | None, configuration: Configuration, language: Lan
         return Frame(notices)
     used = active(identity, configuration)
     labels = {key: configuration.groups[key].label for key in groups}
-    acting = labels[used[0]] if len(used) == 1 else ""
     if len(groups) == 1:
-        return Frame(notices, (), "")
+        return Frame(notices, acting=labels[groups[0]] if configuration.groups[groups[0]].exclusive else "")
+    acting = labels[used[0]] if len(used) == 1 else ""
     choices = (
         GroupChoice("", "All my groups", Said("The rights of all of them, united."), used == groups),
         *(
