@@ -208,7 +208,7 @@ async def test_optional_step_that_fails(hub: FakeHub, job: JobProcess):
     env = await running(hub, job, step("export A=1"), step("export A=2", "echo no licence; exit 1", required=False))
 
     warning = said(hub, "lab_step_warning")[0]
-    assert (warning.text, warning.details) == ("Checking: failed with code 1", "no licence")
+    assert (warning.text, warning.details) == ("Checking: failed with code 1; the lab starts without it", "no licence")
     assert env["A"] == "1"
     assert hub.codes[-1] == "lab_listening"
 

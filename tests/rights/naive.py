@@ -317,7 +317,10 @@ class _Question:
             if key in item.systems and labels and soon:
                 where = system.label if item.partitions is None else f"{system.label} {', '.join(labels)}"
                 notices.append(texts.maintenance_to_come(where, item))
-        if key in self.facts.health and not self.facts.health[key].available:
+        whole = any(
+            key in item.systems and item.partitions is None and self.now(item) for item in self.c.maintenance.values()
+        )
+        if key in self.facts.health and not self.facts.health[key].available and not whole:
             notices.append(texts.unavailable(system.label, self.facts.health[key].text))
         return texts.together(notices) if notices else FREE
 

@@ -71,6 +71,11 @@ def test_health_is_told_and_blocks_nothing():
     assert not moment("cloud", day(6, 1), SystemHealth(available=True, text="Busy.")).notice
 
 
+def test_a_maintenance_explains_the_silence():
+    """Nobody needs to hear that a system in maintenance does not answer."""
+    assert not moment("cloud", day(12, 2), SystemHealth(available=False)).notice
+
+
 def test_long_words_of_a_manager_are_cut():
     """A notice stays one or two lines."""
     assert 400 > len(moment("cloud", day(6, 1), SystemHealth(available=False, text="x" * 10_000)).notice.en)

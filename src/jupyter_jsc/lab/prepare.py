@@ -248,7 +248,7 @@ class Preparation:
             self._event(STEP_FAILED, percent, text, patient(LAST_WORDS_S), details)
             raise Failed(text)
         say(f"step {step.code}: {outcome.problem}; the lab starts without it.")
-        self._event(STEP_WARNING, percent, text, details=details)
+        self._event(STEP_WARNING, percent, f"{text}; the lab starts without it", details=details)
         return env
 
     def _outcome(self, step: Step, env: dict[str, str]) -> Outcome:

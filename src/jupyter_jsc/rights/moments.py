@@ -55,6 +55,6 @@ def moment_of(
             for name in keys:
                 one = f"{system.label} {system.partitions[name].label or name}"
                 partitions.setdefault(name, texts.in_maintenance(one, item))
-    if health is not None and broken:
+    if health is not None and broken and not blocked:
         notices.append(texts.unavailable(system.label, health.text))
     return SystemMoment(blocked, partitions, texts.together(notices) if notices else FREE)

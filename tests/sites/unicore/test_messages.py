@@ -39,8 +39,16 @@ def test_first_message_that_fits_counts(said: object, text: str) -> None:
     [
         ("x\njupyter-jsc: failed: Quota: failed with code 1\n", "launcher", "Quota: failed with code 1"),
         ("jupyter-jsc: failed: {0} {x} %s\n", "launcher", "{0} {x} %s"),
-        (" jupyter-jsc: failed: no\n", "exited", "The lab's server ended with exit code 1."),
-        ("jupyter-jsc: failed: a\x1b[31mb\n", "exited", "The lab's server ended with exit code 1."),
+        (
+            " jupyter-jsc: failed: no\n",
+            "exited",
+            "The lab's server ended with an error (exit code 1). Its last lines say why.",
+        ),
+        (
+            "jupyter-jsc: failed: a\x1b[31mb\n",
+            "exited",
+            "The lab's server ended with an error (exit code 1). Its last lines say why.",
+        ),
         ("jupyter-jsc: failed: x\nslurmstepd: error: JOB 9 CANCELLED AT x DUE TO TIME LIMIT", "time_limit", None),
         (f"jupyter-jsc: failed: {'x' * 501}\n", "exited", None),
     ],

@@ -85,10 +85,34 @@ def test_a_stale_message_beside_running_is_not_read() -> None:
     assert (state.state, state.text, state.exit_code) == (State.RUNNING, "", None)
 
 
+_ERROR = "The lab's server ended with an error (exit code {}). Its last lines say why."
+
+
+@pytest.mark.parametrize(
+    ("exit_code", "said"),
+    [
+        ("3", "exit code 3"),
+        ("127", "was not found"),
+        ("137", "from outside"),
+        ("143", "from outside"),
+        ("139", "code 139"),
+    ],
+    ids=["error", "not found", "killed", "terminated", "other signal"],
+)
+def test_an_exit_code_is_said_in_words(exit_code: str, said: str) -> None:
+    """A number means nothing to most users; what it stands for does."""
+    job = {
+        "status": "FAILED",
+        "exitCode": exit_code,
+        "statusMessage": f"exited with non-zero exit code: <{exit_code}>.",
+    }
+    assert said in read.state(job, {}, "").text
+
+
 @pytest.mark.parametrize(
     ("slurm", "exit_code", "expected"),
     [
-        ("COMPLETED", "3\n", ("exited", 3, "The lab's server ended with exit code 3.")),
+        ("COMPLETED", "3\n", ("exited", 3, _ERROR.format(3))),
         ("COMPLETED", "0\n", ("exited", 0, "The lab's job has ended.")),
         ("COMPLETED", "", ("exited", None, "The lab's job has ended.")),
         ("COMPLETED", "<html>", ("exited", None, "The lab's job has ended.")),

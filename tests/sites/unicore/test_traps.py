@@ -215,7 +215,10 @@ async def test_an_end_that_only_the_batch_system_knows_has_its_exit_code(
         known = reference(lab, await driver.start(lab, ALICE))
         found = await until(driver, known, State.ENDED)
         assert [job.status for job in site.engine.jobs.values()] == ["QUEUED"]
-        assert (found.exit_code, found.text) == (3, "The lab's server ended with exit code 3.")
+        assert (found.exit_code, found.text) == (
+            3,
+            "The lab's server ended with an error (exit code 3). Its last lines say why.",
+        )
         assert "no module named jupyter" in found.log_tail
 
 

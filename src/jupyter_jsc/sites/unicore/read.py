@@ -2,6 +2,7 @@
 """What UNICORE and Slurm say → states, causes and sentences. Pure functions; what is not understood is ``unknown``."""
 
 import re
+import signal
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
@@ -74,7 +75,6 @@ _IN_MESSAGE = (
     ),
     (re.compile(r"Staging in failed"), "site", "The system could not prepare the job's files. Start the lab again."),
     (re.compile(r"Job aborted"), "aborted", "The job was aborted."),
-    (re.compile(r"non-zero exit code: <(\d{1,4})>"), "exited", "The lab's server ended with exit code {0}."),
     (re.compile(r"Processing failed"), "refused", "The system refuses the job."),
 )
 
@@ -142,13 +142,22 @@ def _cause(job: Mapping[str, Any], slurm: str, stderr: str) -> tuple[str, str]:
         if job.get("exitCode") is None:
             return "wrapper", "The job's start script could not run to its end."
         return "exited", "The lab's server has ended."
+    if (exit_code := str(job.get("exitCode") or "")) not in {"", "0"} and _EXIT_CODE.fullmatch(exit_code):
+        return "exited", _in_words(int(exit_code))
     message = str(job.get("statusMessage") or "")
     for pattern, code, text in _IN_MESSAGE:
         if found := pattern.search(message):
             return code, text.format(*(group.strip() for group in found.groups()))
-    if (exit_code := str(job.get("exitCode") or "")) != "0" and _EXIT_CODE.fullmatch(exit_code):
-        return "exited", f"The lab's server ended with exit code {exit_code}."
     return _ENDED_IN_SLURM.get(slurm, ("failed", "The lab's job has failed."))
+
+
+def _in_words(exit_code: int) -> str:
+    """Return what a shell's exit code says; those above 128 stand for a signal (POSIX shell, 2.8.2)."""
+    if exit_code - 128 in {signal.SIGKILL, signal.SIGTERM}:
+        return "The lab was ended from outside, by the system or by somebody there. Start it again."
+    if exit_code == 127:
+        return "A program that the lab needs was not found on the system. Its last lines say which."
+    return f"The lab's server ended with an error (exit code {exit_code}). Its last lines say why."
 
 
 def in_plainer_words(state: LabState, job: Mapping[str, Any], messages: Sequence[SiteMessage]) -> LabState:
