@@ -3,14 +3,25 @@
 
 from datetime import datetime
 from enum import StrEnum
+from string import Formatter
 from typing import Annotated, Self
 
-from pydantic import AwareDatetime, Field, StringConstraints, model_validator
+from pydantic import AfterValidator, AwareDatetime, Field, StringConstraints, model_validator
 
 from jupyter_jsc.config.base import AnyPartitionKey, GroupKey, Pattern, Reference, Section, SystemKey, Text
 from jupyter_jsc.wire import Key
 
 EventCode = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_.]{0,63}$")]
+_LONGEST_DAYS = 36500
+
+
+def _in_reach(moment: datetime) -> datetime:
+    if not 1970 <= moment.year <= 2999:  # near the ends of the calendar no other zone can say it
+        raise ValueError("the year is not between 1970 and 2999")
+    return moment
+
+
+Moment = Annotated[AwareDatetime, AfterValidator(_in_reach)]
 PLACEHOLDERS = ("text", "system", "partition", "option", "project")
 
 
@@ -25,13 +36,10 @@ class ProgressText(Section):
 
     @model_validator(mode="after")
     def _placeholders_known(self) -> Self:
-        values = dict.fromkeys(PLACEHOLDERS, "")
         for text in (self.text.en, self.text.de):
-            try:
-                text.format(**values)
-            except (KeyError, IndexError, ValueError, AttributeError) as error:
+            if not _only_names(text):
                 allowed = ", ".join(f"{{{name}}}" for name in PLACEHOLDERS)
-                raise ValueError(f"{text!r} has a placeholder other than {allowed}") from error
+                raise ValueError(f"{text!r} has a placeholder other than {allowed}")
         return self
 
 
@@ -52,9 +60,9 @@ class Announcement(Section):
     """One or two sentences."""
     level: Level = Level.INFO
     """How it looks."""
-    begins: AwareDatetime | None = None
+    begins: Moment | None = None
     """Shown from then on; none: at once."""
-    ends: AwareDatetime | None = None
+    ends: Moment | None = None
     """Shown until then; none: for ever."""
     groups: list[GroupKey] | None = None
     """Only for members of these groups; none: for everybody, before the login too."""
@@ -72,9 +80,9 @@ class Maintenance(Section):
     """Where."""
     partitions: list[AnyPartitionKey] | None = None
     """Only partitions with these keys; none: all."""
-    begins: AwareDatetime
+    begins: Moment
     """From then on."""
-    ends: AwareDatetime | None = None
+    ends: Moment | None = None
     """Until then; none: until this entry is removed."""
     text: Text = Text(en="")
     """Why, in one sentence."""
@@ -96,9 +104,9 @@ class Reservation(Section):
     """Unix accounts that may use it."""
     partitions: list[Annotated[Key, Reference("systems/{system}/partitions")]] | None = None
     """In these partitions; none: in all."""
-    begins: AwareDatetime | None = None
+    begins: Moment | None = None
     """From then on; none: now."""
-    ends: AwareDatetime | None = None
+    ends: Moment | None = None
     """Until then; none: for ever."""
     description: Text = Text(en="")
     """One sentence, e.g. which course it is for."""
@@ -114,11 +122,20 @@ class Reservation(Section):
 class Retention(Section):
     """How long things are kept."""
 
-    history_days: int = Field(default=90, ge=1)
+    history_days: int = Field(default=90, ge=1, le=_LONGEST_DAYS)
     """Days that ended starts and their events are kept. The newest start of a lab always stays."""
-    versions_days: int = Field(default=90, ge=1)
+    versions_days: int = Field(default=90, ge=1, le=_LONGEST_DAYS)
     """Days that earlier versions of this configuration are kept for labs that were started under them; longer than the
     longest runtime."""
+
+
+def _only_names(text: str) -> bool:
+    """Tell whether *text* has plain placeholders only: ``{text.attribute}`` and ``{text:>9999}`` are none."""
+    try:
+        parts = [part[1:] for part in Formatter().parse(text)]
+    except ValueError:
+        return False
+    return all(name is None or (name in PLACEHOLDERS and not form and not turned) for name, form, turned in parts)
 
 
 def _check_order(begins: datetime | None, ends: datetime | None) -> None:
