@@ -8,6 +8,7 @@ and what is not; one process at a time.
 import contextlib
 import json
 import os
+import shutil
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 from typing import Any
@@ -17,7 +18,7 @@ import pytest
 from jupyter_jsc.config.current import Current
 from jupyter_jsc.config.repository import Entry, Remote
 from jupyter_jsc.config.sync import Sync, wanted
-from jupyter_jsc.errors import Conflict, InvalidRequest, NotFound
+from jupyter_jsc.errors import Conflict, InvalidRequest, NotFound, Unavailable
 from tests.config import small
 from tests.config.git import Git
 
@@ -293,6 +294,74 @@ async def test_earlier_versions_are_kept_for_their_time(git: Git, sync: Sync, in
     git.commit_tree(small.tree(support="last", retention={"versions_days": 30}))
     last = (await sync.update()).commit
     assert {path.name for path in (into / "versions").iterdir()} == {versions[-1], last}
+
+
+@pytest.mark.parametrize("broken", ["cut", "more", "changed", "gone"])
+async def test_a_version_that_is_damaged_is_written_anew(git: Git, sync: Sync, into: Path, broken: str) -> None:
+    """Whatever happened to an earlier version, one that comes back is what the commit says: without its groups it
+    would be open to everybody.
+    """
+    git.write("groups.yaml", "groups: {staff: {label: Staff, members: [{admin: true}]}}\n")
+    first = git.commit()
+    await sync.update()
+    git.commit_tree(small.tree(support="second"))
+    await sync.update()
+    groups = into / "versions" / first / "groups.yaml"
+    if broken in {"cut", "changed"}:
+        groups.unlink()
+    if broken == "changed":
+        groups.write_text("max_labs_per_user: 3\n")
+    if broken == "more":
+        (groups.parent / "more.yaml").write_text("max_labs_per_user: 3\n")
+    if broken == "gone":
+        shutil.rmtree(groups.parent)
+    git("reset", "--quiet", "--hard", first)
+    assert (await sync.update()).mistakes == ()
+    configuration = Current(into / "current").configuration
+    assert (list(configuration.groups), configuration.max_labs_per_user) == (["staff"], None)
+    assert list(into.rglob(".tmp-*")) == []
+
+
+async def test_a_process_that_dies_while_it_removes_a_version(git: Git, sync: Sync, into: Path) -> None:
+    """A version that is removed goes as a whole: no lab that was started with it is served from a part of it."""
+    first = (await sync.update()).commit
+    git.commit_tree(small.tree(support="second", retention={"versions_days": 30}))
+    await sync.update()
+    os.utime(into / "versions" / first, (1, 1))
+    git.commit_tree(small.tree(support="third", retention={"versions_days": 30}))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(shutil, "rmtree", _interrupted)
+        with pytest.raises(Killed):
+            await sync.update()
+    assert Current(into / "current").find(first) is None
+    assert support(into) == "third"
+
+
+def _interrupted(folder: Path) -> None:
+    if folder.name == ".tmp-gone":
+        next(folder.iterdir()).unlink()
+        raise Killed
+
+
+@pytest.mark.parametrize("target", ["../elsewhere", "elsewhere", "versions/nothing"])
+async def test_a_link_that_somebody_made_by_hand(sync: Sync, into: Path, target: str) -> None:
+    """A link to no version of ours is taken over."""
+    (into / "elsewhere").mkdir()
+    (into.parent / "elsewhere").mkdir()
+    (into / "current").symlink_to(target)
+    assert sync.in_force is None
+    await sync.update()
+    assert support(into) == "first"
+
+
+async def test_a_folder_in_place_of_the_link(git: Git, sync: Sync, into: Path) -> None:
+    """Nothing of anybody else's is removed; once it is out of the way the newest commit is published."""
+    (into / "current").mkdir()
+    with pytest.raises(Unavailable):
+        await sync.update()
+    (into / "current").rmdir()
+    assert (await sync.update()).commit == git("rev-parse", "HEAD")
+    assert support(into) == "first"
 
 
 async def test_two_processes_on_one_folder(remote: Remote, sync: Sync, into: Path) -> None:

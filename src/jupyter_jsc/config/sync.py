@@ -81,8 +81,8 @@ class Sync:
     @property
     def in_force(self) -> str | None:
         """The commit that services read; None if there is none yet."""
-        link = self.folder / "current"
-        return link.resolve().name if link.is_symlink() and link.is_dir() else None
+        version = (self.folder / "current").resolve()
+        return version.name if version.parent == self._versions.resolve() and version.is_dir() else None
 
     async def update(self) -> Outcome:
         """Put the newest commit in force, or keep the last good one and report why. Only while :meth:`held`.
@@ -127,7 +127,8 @@ class Sync:
             self._step("written")
             configuration = load.load(written)
             self._step("checked")
-            if not (self._versions / commit).is_dir():
+            if not _are_alike(self._versions / commit, written):
+                self._discard(self._versions / commit)
                 written.rename(self._versions / commit)
                 _flush(self._versions)
                 self._step("moved")
@@ -173,7 +174,15 @@ class Sync:
         for path in self._versions.iterdir():
             if path.name != self.in_force and path.stat().st_mtime < oldest:
                 log.info("earlier version removed", version=path.name)
-                _remove(path)
+                self._discard(path)
+
+    def _discard(self, version: Path) -> None:
+        """Remove a version so that nobody ever sees a part of it, whatever happens to this process."""
+        if version.exists():
+            gone = self._versions / f"{_TEMPORARY}gone"
+            _remove(gone)
+            version.rename(gone)
+            _remove(gone)
 
 
 def wanted(entries: Sequence[Entry]) -> list[Entry]:
@@ -242,6 +251,12 @@ def _write_tree(folder: Path, files: Sequence[Entry], contents: Sequence[bytes],
         folders.update(parent for parent in path.parents if parent.is_relative_to(folder))
     for each in folders:
         _flush(each)
+
+
+def _are_alike(one: Path, other: Path) -> bool:
+    """Tell whether both folders hold the same: a version that somebody changed is none."""
+    first, second = ({path.relative_to(top): path for path in top.rglob("*") if path.is_file()} for top in (one, other))
+    return first.keys() == second.keys() and all(_holds(first[name], second[name].read_bytes()) for name in second)
 
 
 def _holds(path: Path, content: bytes) -> bool:
