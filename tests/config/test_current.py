@@ -82,6 +82,43 @@ async def test_a_version_that_cannot_be_used_changes_nothing(published: Publishe
     assert seen.empty()
 
 
+async def test_a_version_that_could_not_be_read_is_tried_again(
+    published: Published, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A disk that failed for a moment does not keep a good version out until the next commit."""
+    monkeypatch.setattr("jupyter_jsc.config.current._AGAIN_S", 0.05)
+    current = Current(published.link)
+    with capture_logs() as lines:
+        async with watched(current) as seen:
+            published.write("v2", tree("two"))
+            file = published.folder / "versions/v2/all.yaml"
+            file.rename(file.with_suffix(".away"))
+            published.flip("v2")
+            while not any(line["event"].startswith("configuration not usable") for line in lines):
+                await asyncio.sleep(0.01)
+            assert current.version == "v1"
+            file.with_suffix(".away").rename(file)
+            assert await seen.get() == "v2"
+    assert current.find("v2") is current.configuration
+    assert sum(line["event"].startswith("configuration not usable") for line in lines) == 1
+
+
+async def test_a_thousand_flips(published: Published) -> None:
+    """However fast the link moves, what is in force is always one whole version, and in the end the last one."""
+    published.write("v2", tree("two"))
+    current = Current(published.link)
+    supports = {"v1": "one", "v2": "two", "last": "three"}
+    async with watched(current) as seen:
+        for number in range(1000):
+            published.flip("v2" if number % 2 else "v1")
+            await asyncio.sleep(0)
+            assert supports[current.version] == current.configuration.support
+        published.publish("last", tree("three"))
+        while await seen.get() != "last":
+            pass
+    assert current.configuration.support == "three"
+
+
 async def test_a_folder_that_vanishes_for_a_moment(published: Published) -> None:
     """A volume that is mounted again does not end the watch."""
     current = Current(published.link)

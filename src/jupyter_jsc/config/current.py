@@ -8,6 +8,7 @@ link is read once and stays. Used by the hub and by every service.
 import asyncio
 import re
 import threading
+import time
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import dataclass, field
@@ -26,6 +27,8 @@ log = structlog.get_logger()
 Changed = Callable[[], Awaitable[None]]
 
 _LOOK_EVERY_S = 0.05
+_AGAIN_S = 10.0
+"""After so long a version that could not be used is looked at again: the disk may have been at fault."""
 _KEPT = 32
 """So many versions stay in memory, so that one that is pruned on disk does not get lost for labs in use."""
 _VERSION = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
@@ -47,9 +50,10 @@ class Current:
         self._folder = folder
         resolved = folder.resolve()
         self._now = _Published(_name(resolved), load.load(resolved))
-        self._unusable: str | None = None
+        self._unusable: dict[str, float] = {}
+        """Version → when it may be looked at again."""
         self._lock = threading.Lock()
-        self._kept: OrderedDict[str, Configuration | None] = OrderedDict({self.version: self.configuration})
+        self._kept: OrderedDict[str, Configuration] = OrderedDict({self.version: self.configuration})
         log.info("configuration in force", version=self.version)
 
     @property
@@ -86,30 +90,25 @@ class Current:
         if not _VERSION.fullmatch(version):
             return None
         with self._lock:
-            known = version in self._kept
             found = self._kept.get(version)
-        if not known:
-            folder = self._target(version)
-            if folder is None:
-                return None
-            found = _read(folder)
-        self._keep(version, found)
+        if found is None and self._is_due(version) and (folder := self._target(version)):
+            found = self._read(folder)
+        if found is not None:
+            self._keep(version, found)
         return found
 
     async def watch(self, changed: Changed) -> None:
         """Swap in each new version soon after it is published, and call *changed* after each; for ever.
 
-        A version that cannot be used is logged once, and the last good one stays.
+        A version that cannot be used is logged once and looked at again after a while; until then the last good one stays.
         """
         while True:
             await asyncio.sleep(_LOOK_EVERY_S)
             folder = self._newer()
             if folder is None:
                 continue
-            configuration = await asyncio.to_thread(_read, folder)
+            configuration = await asyncio.to_thread(self._read, folder)
             if configuration is None:
-                # A folder that vanished while it was read may come back; one that is wrong stays wrong.
-                self._unusable = _name(folder) if _is_folder(folder) else None
                 continue
             self._now = _Published(_name(folder), configuration)
             self._keep(self.version, configuration)
@@ -133,8 +132,26 @@ class Current:
             target = self._folder.parent / self._folder.readlink()
         except OSError:  # no link, or not there for a moment
             return None
-        known = _name(target) in {self.version, self._unusable}
-        return None if known or not target.is_dir() else target
+        name = _name(target)
+        return target if name != self.version and self._is_due(name) and target.is_dir() else None
+
+    def _is_due(self, version: str) -> bool:
+        return time.monotonic() >= self._unusable.get(version, 0)
+
+    def _read(self, folder: Path) -> Configuration | None:
+        """Return the configuration in *folder*, or None, which the log says once."""
+        name = _name(folder)
+        try:
+            configuration = load.load(folder)
+        except (InvalidRequest, OSError) as error:
+            reason = error.message if isinstance(error, InvalidRequest) else type(error).__name__
+            if name not in self._unusable:
+                log.warning("configuration not usable, the last good one stays", version=name, reason=reason)
+            if folder.is_dir():  # one that vanished while it was read may be back at once
+                self._unusable[name] = time.monotonic() + _AGAIN_S
+            return None
+        self._unusable.pop(name, None)
+        return configuration
 
     def _target(self, version: str) -> Path | None:
         """Return the folder of a version, which lies beside the one that the link leads to."""
@@ -144,7 +161,7 @@ class Current:
             return None
         return folder if folder.is_dir() else None
 
-    def _keep(self, version: str, configuration: Configuration | None) -> None:
+    def _keep(self, version: str, configuration: Configuration) -> None:
         with self._lock:
             self._kept[version] = configuration
             self._kept.move_to_end(version)
@@ -154,17 +171,3 @@ class Current:
 
 def _name(folder: Path) -> str:
     return folder.name[:64]  # as long as the messages between services allow
-
-
-def _is_folder(path: Path) -> bool:
-    return path.is_dir()
-
-
-def _read(folder: Path) -> Configuration | None:
-    """Return the configuration in *folder*, or None with a line in the log."""
-    try:
-        return load.load(folder)
-    except (InvalidRequest, OSError) as error:
-        reason = error.message if isinstance(error, InvalidRequest) else type(error).__name__
-        log.warning("configuration not usable, the last good one stays", version=folder.name, reason=reason)
-        return None
