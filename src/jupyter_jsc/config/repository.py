@@ -231,7 +231,13 @@ def _check_url(url: str) -> None:
 
 
 def _options(remote: Remote) -> list[str]:
-    settings = {"core.hooksPath": "/dev/null", "gc.auto": "0", "http.followRedirects": "false", "credential.helper": ""}
+    settings = {
+        "core.hooksPath": "/dev/null",
+        "core.bigFileThreshold": "1m",  # what is larger never lies in memory as a whole
+        "gc.auto": "0",
+        "http.followRedirects": "false",
+        "credential.helper": "",
+    }
     options = [part for name, value in settings.items() for part in ("-c", f"{name}={value}")]
     if remote.ca_file is not None:
         options += ["-c", f"http.sslCAInfo={remote.ca_file.absolute()}"]
@@ -253,17 +259,6 @@ def _why(said: str, remote: Remote) -> NotFound | Unavailable:
         return NotFound(f"The repository has no branch {remote.branch!r}.")
     reasons = [line for line in said.splitlines() if line.startswith(("fatal:", "error:"))] or said.splitlines()[-1:]
     return Unavailable("The repository cannot be read: " + "".join(reasons[:1])[:300])
-
-
-def _fetched(path: Path) -> str:
-    """Return the commit that git noted; asking git for it takes longer."""
-    try:
-        found = re.match(r"[0-9a-f]{40,64}\b", path.read_text("utf-8", "replace"))
-    except OSError:
-        found = None
-    if found is None:
-        raise Unavailable("The copy of the repository is damaged and is made anew.")
-    return found[0]
 
 
 def _mark(path: Path) -> object:
