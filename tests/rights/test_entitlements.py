@@ -45,6 +45,9 @@ PHYSICS = "urn:geant:centre.example:group:physics"
             "urn:x:y:group:a%0a%ff", ["urn:x:y:group:a%0a%ff", "urn:x:y:group:a%0A%FF"], id="unprintable stays encoded"
         ),
         pytest.param("urn:x:y:group:role=lead", ["urn:x:y:group:role=lead"], id="a role of no group"),
+        pytest.param("urn:x:y:group:a:role=lead:b", ["urn:x:y:group:a:role=lead:b"], id="a role above a group"),
+        pytest.param("urn:x:y:group:a:Role=lead:role=b", ["urn:x:y:group:a:Role=lead:role=b"], id="two roles"),
+        pytest.param("urn:x:y:group:a:r%6fle=lead:b", ["urn:x:y:group:a:r%6fle=lead:b"], id="a role half encoded"),
         pytest.param("urn:x:y:group", ["urn:x:y:group"], id="no group at all"),
         pytest.param("urn:x:y:group:a::b", ["urn:x:y:group:a::b"], id="an empty name is opaque"),
         pytest.param("urn:x:group:y", ["urn:x:group:y"], id="the namespace has two parts"),

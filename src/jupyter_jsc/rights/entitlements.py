@@ -70,7 +70,8 @@ def _urn(value: str) -> Iterator[str]:
     begin = lowered.index("group", 3)
     role = parts.pop() if lowered[-1].startswith("role=") and lowered[-1] != "role=" else ""
     groups = [_decoded(part) for part in parts[begin + 1 :]]
-    if not groups or len(groups) > _DEEPEST:
+    # A name that looks like a role is none: below it, "role=lead" would be a role that nobody gave.
+    if not groups or len(groups) > _DEEPEST or any(name.lower().startswith("role=") for name in groups):
         return
     base = ":".join([*lowered[:begin], "group"])
     forms = [":".join([base, *groups[:depth]]) for depth in range(1, len(groups) + 1)]
