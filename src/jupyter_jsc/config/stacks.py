@@ -6,8 +6,8 @@ from typing import Annotated
 
 from pydantic import Field, HttpUrl
 
-from jupyter_jsc.config.base import AnyPartitionKey, GroupKey, OptionKey, Pattern, Reference, Section, SystemKey, Text
-from jupyter_jsc.config.systems import VariableName
+from jupyter_jsc.config.base import AnyPartitionKey, GroupKey, OptionKey, Pattern, Section, SystemKey, Text
+from jupyter_jsc.config.systems import PartitionKind, VariableName
 from jupyter_jsc.wire import Key
 
 
@@ -83,6 +83,18 @@ class Software(Section):
     environment: dict[VariableName, str] = {}
     """Variables of the lab's environment while it is on."""
 
+    def fits(self, system: str, option: str, kind: PartitionKind) -> bool:
+        """Tell whether it can be switched on in a partition of that kind."""
+        return (
+            (self.options is None or option in self.options)
+            and (self.systems is None or system in self.systems)
+            and (not self.compute_only or kind is PartitionKind.BATCH)
+        )
+
+    def by_default(self, option: str) -> bool:
+        """Tell whether it is on in a new lab."""
+        return self.default if isinstance(self.default, bool) else option in self.default
+
 
 class SoftwareSet(Section):
     """Software that users choose from."""
@@ -143,6 +155,3 @@ class LabSide(Section):
     """Script in the user's home that is run before the server starts, if it is there; empty: none."""
     user_hook_timeout_s: int = Field(default=60, ge=1, le=3600)
     """Seconds after which the user's script counts as failed. The lab starts all the same, with a warning."""
-
-
-SoftwareSetKey = Annotated[Key, Reference("software")]

@@ -32,25 +32,13 @@ class Shelf:
         sets = {}
         for key, one in self._sets:
             items = {
-                name: self._choices[key, name, _default(item, option)]
+                name: self._choices[key, name, item.by_default(option)]
                 for name, item in one.items.items()
-                if _fits(item, system, option, kind)
+                if item.fits(system, option, kind)
             }
             if items:
                 sets[key] = SoftwareSetChoice(one.label, one.kind, items)
         return sets
-
-
-def _fits(software: Software, system: str, option: str, kind: PartitionKind) -> bool:
-    return (
-        (software.options is None or option in software.options)
-        and (software.systems is None or system in software.systems)
-        and (not software.compute_only or kind is PartitionKind.BATCH)
-    )
-
-
-def _default(software: Software, option: str) -> bool:
-    return software.default if isinstance(software.default, bool) else option in software.default
 
 
 def _choice(software: Software, *, default: bool) -> SoftwareChoice:

@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 
 from jupyter_jsc.config.model import Configuration
 from jupyter_jsc.config.stacks import HookMoment, JobTemplate, LabSide, ServiceOption, Software
-from jupyter_jsc.config.systems import Partition, PartitionKind, System
+from jupyter_jsc.config.systems import Partition, System
 from jupyter_jsc.errors import InvalidRequest
 from jupyter_jsc.wire import Options
 
@@ -81,26 +81,14 @@ def _software(options: Options, partition: Partition, configuration: Configurati
         (set_key, key): item
         for set_key, software_set in configuration.software.items()
         for key, item in software_set.items.items()
-        if _usable(item, options, partition)
+        if item.fits(options.system, options.option, partition.kind)
     }
     if options.software is None:
-        return {place: item for place, item in usable.items() if _by_default(item, options.option)}
+        return {place: item for place, item in usable.items() if item.by_default(options.option)}
     wanted = {(set_key, key) for set_key, keys in options.software.items() for key in keys}
     for set_key, key in sorted(wanted - usable.keys()):
         known(f"software.{set_key}", key, {})
     return {place: item for place, item in usable.items() if place in wanted}
-
-
-def _usable(item: Software, options: Options, partition: Partition) -> bool:
-    return (
-        (item.options is None or options.option in item.options)
-        and (item.systems is None or options.system in item.systems)
-        and (partition.kind is PartitionKind.BATCH or not item.compute_only)
-    )
-
-
-def _by_default(item: Software, option: str) -> bool:
-    return item.default if isinstance(item.default, bool) else option in item.default
 
 
 def _hooks(templates: Mapping[str, JobTemplate], moment: HookMoment) -> Iterator[dict[str, Any]]:
