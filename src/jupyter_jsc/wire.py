@@ -54,9 +54,9 @@ class LabRef(Message):
     system: Key
     handle: Handle | None = None
     credential: SecretStr | None = None
-    account: str | None = None
+    account: Key | None = None
     """The user preferences of UNICORE: Unix account, and project below."""
-    project: str | None = None
+    project: Key | None = None
     configuration: str = Field(default="", max_length=64)
     """The version of the configuration that the start was made with; serves a system that was removed since."""
 

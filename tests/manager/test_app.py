@@ -119,6 +119,17 @@ async def test_poll_answers_for_every_lab(http: httpx.AsyncClient) -> None:
     assert {name: state["state"] for name, state in states.items()} == {START: "running", there["start_id"]: "unknown"}
 
 
+@pytest.mark.parametrize("name", ["account", "project", "system"])
+@pytest.mark.parametrize("value", ["root,role:admin", "a b", "../a", "a\r\nX-Other: b", "ａ"])
+async def test_a_reference_with_a_name_that_is_none(
+    http: httpx.AsyncClient, site: SmallSite, name: str, value: str
+) -> None:
+    """Account and project become preferences at the site: nothing but names of either gets there."""
+    query = {"system": "juwels"} | {name: value}
+    assert (await http.delete(path(), params=query, headers=CREDENTIAL)).status_code == 400
+    assert site.calls == []
+
+
 async def test_state_log_and_systems(http: httpx.AsyncClient) -> None:
     """The single questions answer like the many."""
     await http.put(path(), json=body(), headers=CREDENTIAL)
