@@ -5,14 +5,12 @@ Read from one YAML file at start by ``cli``. What a centre offers stands in :mod
 """
 
 from pathlib import Path
-from typing import Annotated, Self
+from typing import Self
 
-from pydantic import Field, StringConstraints, model_validator
+from pydantic import Field, model_validator
 
 from jupyter_jsc.config.base import Section
 from jupyter_jsc.wire import Key
-
-TokenHash = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
 
 
 class ServiceSettings(Section):

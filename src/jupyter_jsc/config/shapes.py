@@ -26,7 +26,6 @@ PATTERNS = {
     r"^[A-Za-z0-9][A-Za-z0-9._+/-]*$": "the name of a module, e.g. Python/3.13",
     r"^[A-Za-z0-9_-]*$": "letters, digits and any of _ -",
     r"^[A-Za-z][A-Za-z0-9]*$": "letters and digits, a letter first",
-    r"^[0-9a-f]{64}$": "64 hexadecimal digits",
 }
 
 
