@@ -88,18 +88,22 @@ async def ask(socket: aiohttp.ClientWebSocketResponse, kind: str, content: dict[
 
 
 async def test_kernel_of_a_lab(lab: tuple[str, JobProcess], tmp_path: Path):
-    """The websocket has TCP_NODELAY, a cell runs, kernels inherit nothing of ours, and the end of the job ends them."""
+    """The websocket has TCP_NODELAY, a cell runs, kernels inherit nothing of ours, the end of the job ends them; nobody
+    is asked about news."""
     address, job = lab
     code = "import os; print(os.getpid(), os.environ.get('PYTHONPATH'), os.environ.get('JUPYTER_CONFIG_PATH'))"
     async with aiohttp.ClientSession(headers={"Authorization": f"token {TOKEN}"}) as session:
         async with session.post(f"{address}api/kernels", json={"name": "python3"}) as response:
             assert response.status == 201
             kernel = await response.json()
+        async with session.get(f"{address}lab/api/settings/@jupyterlab/apputils-extension:notification") as response:
+            notification = (await response.json())["schema"]["properties"]
         async with session.ws_connect(f"{address}api/kernels/{kernel['id']}/channels") as socket:
             answers = await ask(socket, "execute_request", {"code": code, "silent": False})
     printed = "".join(answer["content"].get("text", "") for answer in answers)
     pid, python_path, config_path = printed.split()
 
+    assert notification["fetchNews"]["default"] == "false"
     assert (tmp_path / "seen").read_text("ascii") == "ZMQChannelsWebsocketConnection 1"
     assert (python_path, config_path) == (str(tmp_path / "site"), str(tmp_path / "site"))
     await job.terminate()

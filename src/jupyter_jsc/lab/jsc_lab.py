@@ -11,6 +11,9 @@ import sys
 from pathlib import Path
 from typing import Any
 
+HERE = Path(__file__).resolve().parent
+"""The job's directory."""
+
 
 def _jupyter_server_extension_points() -> list[dict[str, str]]:
     """Called by Jupyter Server to learn what this module extends."""
@@ -25,7 +28,11 @@ def _load_jupyter_server_extension(serverapp: Any) -> None:
     """
     settings = serverapp.web_app.settings
     settings["kernel_websocket_connection_class"] = without_delay(settings["kernel_websocket_connection_class"])
-    leave_environment(Path(__file__).resolve().parent)
+
+
+async def _start_jupyter_server_extension(serverapp: Any) -> None:  # noqa: ARG001  called by Jupyter Server
+    """Called once all extensions are loaded: only then has JupyterLab, too, read its configuration."""
+    leave_environment(HERE)
 
 
 def without_delay(connection_class: Any) -> Any:
