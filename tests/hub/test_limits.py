@@ -71,6 +71,39 @@ async def test_members_at_once_do_not_exceed_their_groups_limit(hub):
     await _stop_all(hub)
 
 
+async def test_fifty_starts_on_two_systems_exceed_neither_systems_nor_options_limits(hub):
+    """A user's labs are counted over all systems; each refusal names the limit that is full and the labs in it."""
+
+    def limited(tree):
+        tree["options"]["lab-4"]["max_labs_per_user"] = 3
+        for system in ("juwels", "jureca"):
+            tree["systems"][system]["max_labs_per_user"] = 2
+
+    await hub.commit("two-systems", limited)
+    elsewhere = OPTIONS | {"system": "jureca", "project": "climate", "partition": "dc-cpu"}
+    answers = await asyncio.gather(
+        *(
+            hub.call(
+                "POST",
+                f"/users/alice/servers/{where['system']}-{number}",
+                {"user_options": where},
+                token=hub.tokens["alice"],
+            )
+            for number in range(25)
+            for where in (OPTIONS, elsewhere)
+        )
+    )
+    await until(lambda: len(hub.manager.jobs) == 3)
+    refused = [answer.body["message"] for answer in answers if answer.status == 409]
+    used = sorted(job["lab"]["options"]["system"] for job in hub.manager.jobs.values())
+
+    assert (3, 47) == (sum(answer.status in {201, 202} for answer in answers), len(refused))
+    assert used in (["jureca", "juwels", "juwels"], ["jureca", "jureca", "juwels"])
+    assert all("2 of 2 labs on JU" in said or "3 of 3 labs with JupyterLab 4" in said for said in refused)
+    assert all("juwels-" in said or "jureca-" in said for said in refused)
+    await _stop_all(hub)
+
+
 async def test_a_lab_in_use_does_not_count_against_itself(hub):
     """At the limit of one, the one lab is not called blocked, and can be started again after its end."""
     await hub.commit("one", lambda tree: tree.update(max_labs_per_user=1))
