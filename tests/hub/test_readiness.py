@@ -26,7 +26,8 @@ async def _is(hub, status, dependencies):
 
 async def test_the_version_in_force_is_told(hub):
     """In readiness and in the hub's metrics, after each commit the new one alone."""
-    assert BEGINNING == (await hub.ready()).body["details"]["configuration"]
+    details = (await hub.ready()).body["details"]
+    assert (BEGINNING, {"configuration", "configuration_since"}) == (details["configuration"], set(details))
     await hub.commit("measured", lambda tree: None)
     headers = {"Authorization": f"token {hub.admin_token}"}
     async with hub.session.get(f"{hub.hub}/metrics", headers=headers) as answer:

@@ -2,7 +2,6 @@
 """Whether the portal inside the hub is ready, for probes and operators. Needs no login and tells nothing secret."""
 
 import asyncio
-from typing import Any
 
 from jupyterhub.apihandlers.base import APIHandler
 
@@ -24,7 +23,7 @@ class ReadyHandler(JSCHandler):
         portal = self.portal
         dependencies = {"database": await _database(portal.journal), **portal.health.services(portal.configuration)}
         ready = "silent" not in dependencies.values()
-        details: dict[str, Any] = {"configuration": portal.current.version, "since": portal.current.since.isoformat()}
+        details = portal.current.details()
         self.set_status(200 if ready else 503)
         self.finish(wire.Readiness(ready=ready, dependencies=dependencies, details=details).model_dump_json())
 
