@@ -48,15 +48,14 @@ class Labs:
         So that request may be repeated after a commit that would refuse it. A hub of which none is said, or one whose
         version is not here any more, is answered by the one in force.
         """
-        configuration = self._current.configuration
-        if lab.configuration:
-            named = await asyncio.to_thread(self._current.find, lab.configuration)
-            configuration = named or configuration
+        named = await asyncio.to_thread(self._current.find, lab.configuration) if lab.configuration else None
+        configuration = named or self._current.configuration
         try:
             async with self._systems.starting(lab.options.system, configuration) as site:
                 return await site.start(checked(lab, configuration), credential)
         except InvalidRequest as error:
-            if not lab.configuration or self._current.find(lab.configuration):
+            # Judged by what was asked, not by a version that has come since: a start must not be lost to that.
+            if named is not None or not lab.configuration:
                 raise
             raise Unavailable(
                 "The manager of this system does not have the newest configuration yet. Please try again in a minute.",
