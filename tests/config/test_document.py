@@ -147,6 +147,8 @@ CHAIN = "a0: &a0 {}\n" + "".join(f"a{n + 1}: &a{n + 1} {{x: *a{n}}}\n" for n in 
         ("%YAML 1.1\n---\na: 1", 1, "A line that begins with % is a YAML directive, which has no use here."),
         ("a: 1\n%TAG !x! y", 2, "A line that begins with % is a YAML directive, which has no use here."),
         ("a: 1\nb: \x00", 2, "The sign U+0000 has no place in a text file."),
+        ('a: 1\nb: "\\0"', 2, "A text holds an escape for a sign that has no place in it."),
+        ('a: 1\n"b\\e[31m": 1', 2, "A text holds an escape for a sign that has no place in it."),
         ("- a", 1, "The file must be a mapping of names to values."),
         ("\n5", 2, "The file must be a mapping of names to values."),
         ("a: " + "[" * 100_000, 1, "Mappings and lists are nested more than 40 deep."),

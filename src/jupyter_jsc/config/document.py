@@ -220,9 +220,9 @@ class _Reader:
     def _scalar(self, event: Any) -> None:
         value = event.value
         self._budget.spend(1 + len(value) // 1000, self.line)
-        # libyaml refuses such escapes itself, and nothing behind us can write half a sign.
-        if not value.isascii() and value != value.encode("utf-8", "replace").decode():
-            raise Unreadable("A text holds an escape that is no sign.", line=self.line)
+        # Behind an escape too: half a sign cannot be written, a NUL stands in no variable and no line of a shell.
+        if UNPRINTABLE.search(value):
+            raise Unreadable("A text holds an escape for a sign that has no place in it.", line=self.line)
         if event.tag is not None:
             self._refuse_tag(event)
         if self._wants_key():
