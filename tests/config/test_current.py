@@ -12,7 +12,9 @@ import yaml
 from prometheus_client import CollectorRegistry, generate_latest
 from structlog.testing import capture_logs
 
+from jupyter_jsc.config import load
 from jupyter_jsc.config.current import Current
+from jupyter_jsc.config.model import Configuration
 from jupyter_jsc.errors import InvalidRequest
 from tests.config import small
 from tests.config.published import Published
@@ -101,6 +103,27 @@ async def test_a_version_that_could_not_be_read_is_tried_again(
             assert await seen.get() == "v2"
     assert current.find("v2") is current.configuration
     assert sum(line["event"].startswith("configuration not usable") for line in lines) == 1
+
+
+async def test_a_fault_in_reading_does_not_end_the_watch(published: Published, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Even one that nobody thought of: the last good version stays, and the next one is read."""
+    current = Current(published.link)
+    read, broken = load.load, asyncio.Event()
+
+    def load_or_break(folder: Path) -> Configuration:
+        if folder.name == "v2":
+            broken.set()
+            raise RecursionError
+        return read(folder)
+
+    monkeypatch.setattr(load, "load", load_or_break)
+    async with watched(current) as seen:
+        published.publish("v2", tree("two"))
+        while not broken.is_set():
+            await asyncio.sleep(0.01)
+        published.publish("v3", tree("three"))
+        assert await seen.get() == "v3"
+    assert current.of("v2") is current.configuration
 
 
 async def test_a_thousand_flips(published: Published) -> None:

@@ -143,10 +143,13 @@ class Current:
         name = _name(folder)
         try:
             configuration = load.load(folder)
-        except (InvalidRequest, OSError) as error:
-            reason = error.message if isinstance(error, InvalidRequest) else type(error).__name__
+        except Exception as error:  # whatever a version holds or a disk does must not end the watch
             if name not in self._unusable:
-                log.warning("configuration not usable, the last good one stays", version=name, reason=reason)
+                known = isinstance(error, InvalidRequest | OSError)
+                reason = error.message if isinstance(error, InvalidRequest) else type(error).__name__
+                log.warning(
+                    "configuration not usable, the last good one stays", version=name, reason=reason, exc_info=not known
+                )
             if folder.is_dir():  # one that vanished while it was read may be back at once
                 self._unusable[name] = time.monotonic() + _AGAIN_S
             return None
