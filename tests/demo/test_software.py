@@ -44,6 +44,12 @@ def test_setup_and_modules_of_the_example_load(nodes: software.Software) -> None
     assert done.stdout == ":".join(modules) + "\n"
 
 
+def test_terminals_have_the_module_command(nodes: software.Software) -> None:
+    """A login shell that a job starts, as JupyterLab's terminals do, knows what is loaded and can load more."""
+    done = bash(nodes, "module load R/4.5", '"$SHELL" -lc "module load Julia/1.12; echo \\$LOADEDMODULES"')
+    assert done.stdout == "R/4.5:Julia/1.12\n"
+
+
 def test_an_unknown_module_fails_as_with_lmod(nodes: software.Software) -> None:
     """The lines that users of real systems know, and a failing command; what was loaded before stays."""
     done = bash(nodes, "module load R/4.5 'R/4.*' Julia/1.12", 'echo "$? $LOADEDMODULES"')

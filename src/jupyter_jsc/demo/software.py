@@ -38,6 +38,8 @@ module() {{
     esac
 }}
 ml() {{ module load "$@"; }}
+# So that terminals of labs have both, too.
+export -f module ml
 """
 
 
@@ -60,7 +62,7 @@ def install(folder: Path, python: str, configuration: Configuration) -> Software
     modules, profile = folder / "modules.txt", folder / "profile.sh"
     modules.write_text("".join(f"{name}\n" for name in sorted(set(_modules(configuration)))), "utf-8")
     profile.write_text(_PROFILE.format(modules=shlex.quote(str(modules))), "utf-8")
-    return Software(f"{programs}:/usr/local/bin:/usr/bin:/bin", {"BASH_ENV": str(profile)})
+    return Software(f"{programs}:/usr/local/bin:/usr/bin:/bin", {"BASH_ENV": str(profile), "SHELL": "/bin/bash"})
 
 
 def _modules(configuration: Configuration) -> Iterator[str]:
