@@ -70,7 +70,7 @@ SENTENCES = {
 """What an event without words of its own says, by code."""
 
 _ADVICE = (
-    "The system did not take the job. Check partition and resources, or choose another system.",
+    "The system did not take the job. Unless it says above what to do, check partition and resources, or choose another system.",
     "The job did not leave the queue. Try again, or choose another partition.",
     "The lab's last lines of output stand below. Try again; if they name what is missing, change the options.",
     "The lab ran, but the portal could not connect to it. Try again in a minute.",
