@@ -58,6 +58,15 @@ async def test_a_new_version_is_swapped_in(published: Published) -> None:
     assert current.configuration.support == "two"
 
 
+async def test_the_log_says_which_version_is_in_force(published: Published) -> None:
+    """At the start and after each change, one line."""
+    with capture_logs() as lines:
+        async with watched(Current(published.link)) as seen:
+            published.publish("v2", tree("two"))
+            await seen.get()
+    assert [line["version"] for line in lines if line["event"] == "configuration in force"] == ["v1", "v2"]
+
+
 async def test_back_to_an_earlier_version(published: Published) -> None:
     """A revert by force is a version like any other."""
     current = Current(published.link)

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from structlog.testing import capture_logs
 
 from jupyter_jsc.config.current import Current
 from jupyter_jsc.config.repository import Entry, Remote
@@ -114,6 +115,23 @@ async def test_a_bad_commit_changes_nothing_and_the_next_good_one_heals(git: Git
     assert (await sync.update()).mistakes == ()
     assert support(into) == "second"
     assert list(into.glob("refused*")) == []
+
+
+async def test_the_log_says_what_is_published_and_what_is_refused(git: Git, sync: Sync) -> None:
+    """One line each, with the commit; of a refused one how much is wrong and the first mistake."""
+    with capture_logs() as lines:
+        good = (await sync.update()).commit
+        git.write("all.yaml", "hub: demo\nsupprt: x\n")
+        bad = git.commit()
+        await sync.update()
+        await sync.update()
+    published, not_published = (
+        [line for line in lines if line["event"] == f"configuration {what}"] for what in ("published", "refused")
+    )
+    assert [line["version"] for line in published] == [good]
+    assert [line["version"] for line in not_published] == [bad]
+    assert not_published[0]["mistakes"] > 1
+    assert "missing" in not_published[0]["first"]
 
 
 async def test_a_refused_commit_is_looked_at_once(git: Git, sync: Sync, into: Path) -> None:
