@@ -20,6 +20,7 @@ BEFORE = Configuration.model_validate(full.tree())
 
 Place = tuple[str | int, ...]
 GONE = object()
+RANGES = full.tree()["groups"]["quantum"]["ranges"]
 
 
 def with_changes(*changes: tuple[Place, Any]) -> Configuration:
@@ -89,6 +90,10 @@ SENTENCES: dict[str, tuple[list[tuple[Place, Any]], list[str]]] = {
             ": JUWELS loses devel from `account_keys` for juwels.",
             ": JUWELS: partition devel is removed; labs that run there go on.",
         ],
+    ),
+    "removed partition with limits of a group": (
+        [((*JUWELS, "partitions", "gpus"), GONE), (("groups", "quantum", "ranges"), RANGES[:1])],
+        [": JUWELS: partition gpus is removed; labs that run there go on."],
     ),
     "labs on a system": (
         [((*JUWELS, "max_labs_per_user"), 2)],

@@ -151,8 +151,8 @@ class _Walk:
         for key in [*old, *(key for key in new if key not in old)]:
             place, item = new.get(key) or old[key]
             was, now = old[key][1] if key in old else None, new[key][1] if key in new else None
-            if was == now:
-                continue
+            if was == now or (now is None and _resource_of(self._after, item) is None):
+                continue  # what is removed altogether is said there
             limits = was or _resource_of(self._before, item), now or _resource_of(self._after, item)
             sentence = self._range_sentence(item, limits) + (", as everybody" if now is None else "")
             yield self._change((*path, place), was, now, sentence, path[:2])
@@ -170,8 +170,8 @@ class _Walk:
     def _systems(self, before: dict[str, int], after: dict[str, int], path: Path) -> Iterator[Change]:
         """How many labs a group's members may have, which without a number of the group is everybody's."""
         for key in [*before, *(key for key in after if key not in before)]:
-            if before.get(key) == after.get(key):
-                continue
+            if before.get(key) == after.get(key) or key not in self._after.systems:
+                continue  # a system that is removed is said there
             old, new = (
                 own.get(key, everybody.systems[key].max_labs_per_user if key in everybody.systems else None)
                 for own, everybody in ((before, self._before), (after, self._after))
