@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """The software of the demo's nodes, used by bash as jobs use it."""
 
+import shlex
 import subprocess
 import sys
 from pathlib import Path
@@ -45,8 +46,10 @@ def test_setup_and_modules_of_the_example_load(nodes: software.Software) -> None
 
 
 def test_terminals_have_the_module_command(nodes: software.Software) -> None:
-    """A login shell that a job starts, as JupyterLab's terminals do, knows what is loaded and can load more."""
-    done = bash(nodes, "module load R/4.5", '"$SHELL" -lc "module load Julia/1.12; echo \\$LOADEDMODULES"')
+    """A shell that a server starts, as JupyterLab's terminals do, knows what is loaded and can load more."""
+    terminal = '["-lc", "module load Julia/1.12; echo $LOADEDMODULES"]'
+    server = f"import os, subprocess; subprocess.run([os.environ['SHELL'], *{terminal}], check=True)"
+    done = bash(nodes, "module load R/4.5", f"python3 -c {shlex.quote(server)}")
     assert done.stdout == "R/4.5:Julia/1.12\n"
 
 

@@ -56,8 +56,9 @@ def install(folder: Path, python: str, configuration: Configuration) -> Software
     """Write everything into *folder*; ``modules.txt`` in it names every module that the configuration loads."""
     programs = folder / "bin"
     programs.mkdir(parents=True, exist_ok=True)
-    # Not a link: an interpreter finds its virtual environment by the name that it is called by.
-    (programs / "python3").write_text(f'#!/bin/sh\nexec {shlex.quote(python)} "$@"\n', "utf-8")
+    # Not a link: an interpreter finds its virtual environment by the name that it is called by. Not of sh, which may drop
+    # the functions in the environment.
+    (programs / "python3").write_text(f'#!/bin/bash\nexec {shlex.quote(python)} "$@"\n', "utf-8")
     (programs / "python3").chmod(0o755)
     modules, profile = folder / "modules.txt", folder / "profile.sh"
     modules.write_text("".join(f"{name}\n" for name in sorted(set(_modules(configuration)))), "utf-8")
