@@ -31,3 +31,15 @@ async def test_a_killed_process_ends_no_kernel(ring: Ring, alice: PortalUser, na
     assert not list(ring.folder.file("site").rglob("secrets.json"))
     with pytest.raises(Refused):
         await alice.lab_request("GET", "kept", "api/status")
+
+
+async def test_a_start_outlives_the_hub(ring: Ring, alice: PortalUser) -> None:
+    """A hub that is killed while a job waits takes the start up again: the same one gets ready, and only that one."""
+    await alice.save("pending", JURECA)
+    await alice.start("pending")
+    await alice.until("pending", "queued", "failed")
+    await ring.restart("hub", signal.SIGKILL)
+    await alice.until_state("pending", "running")
+    assert [start["outcome"] for start in await alice.starts("pending")] == [None]
+    await alice.stop("pending")
+    await alice.until_state("pending", "stopped")
