@@ -19,7 +19,8 @@ def _marked(node, name=""):
 
 
 def _with_markup(tree):
-    tree.update(_marked(tree))
+    texts = tree["texts"]  # braces stand for something in these
+    tree.update(_marked(tree) | {"texts": texts})
 
 
 async def test_no_text_of_the_configuration_is_markup(alice, pages_hub):
