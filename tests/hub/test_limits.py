@@ -4,10 +4,29 @@
 import asyncio
 
 import pytest
+import pytest_asyncio
 
 from tests.hub.world import OPTIONS, until
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
+
+
+@pytest_asyncio.fixture(loop_scope="session", autouse=True)
+async def nothing_in_use(hub):
+    """No lab of an earlier test counts."""
+
+    async def in_use(user):
+        labs = (await hub.call("GET", f"/jsc/labs/{user}", token=hub.tokens[user])).body["labs"]
+        return [lab["server"] for lab in labs if lab["state"] != "stopped"]
+
+    async def none_left(user):
+        return not await in_use(user)
+
+    for user in ("alice", "bob"):
+        for server in await in_use(user):
+            await hub.call("POST", f"/jsc/labs/{user}/{server}/cancel", token=hub.tokens[user])
+        await until(lambda user=user: none_left(user))
+    hub.manager.reset()
 
 
 async def _start_at_once(hub, names):

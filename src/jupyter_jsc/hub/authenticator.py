@@ -31,6 +31,7 @@ from jupyter_jsc.hub.identity import Claims, rights_of
 from jupyter_jsc.hub.login import LabCallbackHandler, LabLoginHandler, LabLogoutHandler, LoginFailed, LoginPage
 from jupyter_jsc.hub.pages import PAGE_HANDLERS
 from jupyter_jsc.hub.portal import Portal
+from jupyter_jsc.hub.provider import ProviderClient
 from jupyter_jsc.hub.refresh import Patience, Verdict, expiry, judge, read_json, seconds_left
 from jupyter_jsc.hub.stream import STREAM_HANDLERS
 
@@ -83,6 +84,10 @@ class LabAuthenticator(GenericOAuthenticator):
     @default("enable_auth_state")
     def _enable_auth_state(self) -> bool:
         return True
+
+    @default("http_client")
+    def _http_client(self) -> ProviderClient:
+        return ProviderClient()
 
     @default("basic_auth")
     def _basic_auth(self) -> bool:
