@@ -249,6 +249,16 @@ def test_a_path_that_leads_elsewhere_is_refused(path: bytes) -> None:
         wanted([Entry("100644", "0" * 40, 1, path)])
 
 
+async def test_a_link_hides_no_other_mistake(git: Git, sync: Sync) -> None:
+    """All that is wrong with a commit is said at once; a link is never followed."""
+    (git.folder / "link.yaml").symlink_to("/etc/passwd")
+    git.write("more.yaml", "colour: blue\n")
+    git.commit()
+    said = {mistake.file: mistake.message for mistake in (await sync.update()).mistakes}
+    assert "symbolic link" in said["link.yaml"]
+    assert "colour" in said["more.yaml"]
+
+
 async def test_a_commit_with_the_same_path_twice(git: Git, sync: Sync) -> None:
     """A tree object that no honest git writes."""
     one = git.blob(b"x: 1\n")

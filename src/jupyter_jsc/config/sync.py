@@ -40,6 +40,10 @@ _LISTED_BYTES = 20_000_000
 """A commit whose list of files is longer is no configuration."""
 _TEMPORARY = ".tmp-"
 _DAY_S = 86400
+_LINK, _SUBMODULE = "120000", "160000"
+"""Modes of git's entries that are no files."""
+_NOWHERE = "a-link-of-the-commit"
+"""Where links lead in a tree that is checked: nobody follows one to what the commit names."""
 _CONTROL = re.compile(r"[\x00-\x1f\x7f\\]")
 
 Step = Callable[[str], None]
@@ -188,8 +192,9 @@ class Sync:
 def wanted(entries: Sequence[Entry]) -> list[Entry]:
     """Return the files of a commit that make a configuration. Pure.
 
-    Hidden files and folders, and files with other endings, do not count. Raises :class:`ConfigurationRefused` for
-    links, submodules, paths that lead elsewhere, and more than may be read; nothing has been read by then.
+    Hidden files and folders, and files with other endings, do not count. Links are among them: the loader refuses them
+    with all the rest. Raises :class:`ConfigurationRefused` for submodules, paths that lead elsewhere, and more than may
+    be read; nothing has been read by then.
     """
     mistakes: list[Mistake] = []
     files: list[Entry] = []
@@ -198,10 +203,11 @@ def wanted(entries: Sequence[Entry]) -> list[Entry]:
         parts = name.split("/")
         if any(part.startswith(".") and part not in {".", ".."} for part in parts):
             continue
-        counts = name.endswith(ENDINGS)
-        if reason := _why_not(entry, parts, counts=counts):
+        if not name.endswith(ENDINGS) and entry.mode not in {_LINK, _SUBMODULE}:
+            continue
+        if reason := _why_not(entry, parts):
             mistakes.append(_mistake(name, reason))
-        elif counts:
+        else:
             files.append(entry)
     if not files and not mistakes:
         mistakes.append(_mistake("", f"The commit has no file that ends with {' or '.join(ENDINGS)}."))
@@ -214,13 +220,9 @@ def wanted(entries: Sequence[Entry]) -> list[Entry]:
     return files
 
 
-def _why_not(entry: Entry, parts: Sequence[str], *, counts: bool) -> str:
-    if entry.mode == "120000":
-        return "A symbolic link has no place in a configuration; write the file itself."
-    if entry.mode == "160000":
+def _why_not(entry: Entry, parts: Sequence[str]) -> str:
+    if entry.mode == _SUBMODULE:
         return "A submodule has no place in a configuration; its files would be missing."
-    if not counts:
-        return ""
     if any(part in {"", ".", ".."} or _CONTROL.search(part) or len(part) > 200 for part in parts) or len(parts) > 20:
         return "The path leads elsewhere, is too long or has characters that no name of a file needs."
     return f"The file has more than {MAX_FILE_BYTES // 1_000_000} MB." if entry.size > MAX_FILE_BYTES else ""
@@ -242,7 +244,9 @@ def _write_tree(folder: Path, files: Sequence[Entry], contents: Sequence[bytes],
         path = folder / name
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
-            if _holds(before / name, content):
+            if entry.mode == _LINK:
+                path.symlink_to(_NOWHERE)
+            elif _holds(before / name, content):
                 path.hardlink_to(before / name)
             else:
                 _write(path, content)

@@ -15,7 +15,6 @@ from jupyter_jsc.hub.access import choose_group
 from jupyter_jsc.hub.frame import FRAGMENT, PageHandler
 from jupyter_jsc.hub.handlers import cancel
 
-_BEGIN_S = 2.0
 _LEFT_OPEN = "Your login is known, but it must be renewed. Log out, log in again, then start the lab."
 
 

@@ -13,7 +13,6 @@ from typing import Any
 
 from jupyter_jsc.demo.unicore.settings import DemoPartition, Node, SiteSettings
 
-ALL_STATES = ("STAGINGIN", "READY", "QUEUED", "RUNNING", "STAGINGOUT", "SUCCESSFUL", "FAILED")
 _DEFAULT_STATES = ("RUNNING", "SUCCESSFUL", "FAILED")
 _XNJS = "eu.unicore.xnjs.ems.ExecutionException"
 _ILLEGAL = ("\n", "\r", "`", "$(")
