@@ -12,6 +12,7 @@ from jupyter_jsc.config.base import Text
 from jupyter_jsc.hub import views
 from jupyter_jsc.hub.labs import Lab
 from jupyter_jsc.hub.records import Event, Start
+from jupyter_jsc.hub.sentences import SENTENCES, Told
 from jupyter_jsc.hub.words import NOTHING, Said
 from jupyter_jsc.rights.tree import OptionTree
 from tests.hub.offer import CONFIGURATION, NOW
@@ -95,7 +96,7 @@ def test_late_word_after_the_end_is_no_progress():
     assert (opened.percent, opened.phases[1].state) == (25, "broken")
 
 
-CODES = st.sampled_from([*views.SENTENCES, "something_new"])
+CODES = st.sampled_from([*SENTENCES, "something_new"])
 
 
 @given(st.lists(st.tuples(CODES, st.integers(0, 100)), max_size=8), st.sampled_from([None, "failed", "stopped"]))
@@ -121,15 +122,15 @@ def test_phases_of_anything(codes, outcome):
          "failed", "failed", "No such module."),
         (lab("starting", start()), "starting", "submitted", ""),
         (lab("starting", start(last=event("queued", text="About 12 min."))), "starting", "queued", "About 12 min."),
-        (lab("starting", start(last=event("queued"))), "starting", "queued", views.SENTENCES["queued"]),
-        (lab("starting", start(last=event("waiting"))), "starting", "waiting", views.SENTENCES["waiting"]),
+        (lab("starting", start(last=event("queued"))), "starting", "queued", "Queued on JUWELS."),
+        (lab("starting", start(last=event("waiting"))), "starting", "waiting", SENTENCES["waiting"].en),
         (lab("running", start()), "running", "running", ""),
     ],
 )  # fmt: skip
 def test_card_states(given_lab, state, word, note):
     """State, word and sentence of a card."""
     card = views.card(given_lab, VIEW, TREE)
-    assert (state, word, note) == (card.state, card.word, card.note.text)
+    assert (state, word, note) == (card.state, card.word, card.note.text.text)
 
 
 def test_running_card_counts_down():
@@ -163,18 +164,18 @@ def test_a_running_lab_shows_what_it_was_started_with():
     begun = start(configuration="v1", last=event("submitted"))
     assert views.card(lab("running", begun), view, TREE).facts[0] == "OLD"
     assert views.card(lab("stopped", begun), view, TREE).facts[0] == "JUWELS"
-    assert "OLD" in views.card(lab("starting", begun), replace(view, language="de"), TREE).note.text
+    assert "OLD" in views.card(lab("starting", begun), replace(view, language="de"), TREE).note.text.text
 
 
 def test_the_centres_own_words_of_an_event():
     """Its words with the lab's names in them, in the user's language, and its progress."""
     card = views.card(lab("starting", start(last=event("submitted", progress=1, text="Sent."))), GERMAN, TREE)
-    assert card.note == Said("JupyterLab 4.6 geht an JUWELS (devel, hai).", "de")
+    assert card.note == Told(Said("JupyterLab 4.6 geht an JUWELS (devel, hai).", "de"))
     assert card.percent == 7
     opened = views.history(start(), [event("submitted", progress=1, text="Sent.")], VIEW, latest=True)
-    assert (opened.lines[0].text, opened.percent) == (Said("Sent."), 7)
+    assert (opened.lines[0].text, opened.percent) == (Told(Said("Sent.")), 7)
     opened = views.history(start(options={}), [event("submitted")], GERMAN, latest=True)
-    assert opened.lines[0].text.text == " geht an  (, )."
+    assert opened.lines[0].text.text.text == " geht an  (, )."
 
 
 def test_steps_of_the_preparation_take_a_line_each():
@@ -186,6 +187,22 @@ def test_steps_of_the_preparation_take_a_line_each():
         (1, "", False),
         (3, "x", True),
         (4, "", False),
+    ]
+
+
+def test_a_step_that_failed_is_named_by_the_one_that_ran():
+    """Its event carries last lines, so the beginning before it says which step it was; each failure its own."""
+    codes = [("lab_step", "setup"), ("lab_step_done", "setup"), ("lab_step", "software.kernels.julia"),
+             ("lab_step_warning", "last lines"), ("lab_step", "user_hook"), ("lab_step_failed", "")]  # fmt: skip
+    events = [
+        replace(event(code, text="0.3 s" if code == "lab_step_done" else "English", details=details), id=number)
+        for number, (code, details) in enumerate(codes)
+    ]
+    opened = views.history(start(), events, GERMAN, latest=True)
+    assert [(str(line.text.text), str(line.text.more), line.details) for line in opened.lines] == [
+        ("JupyterLab 4.6 wird eingerichtet: fertig", "0.3 s", ""),
+        ("Julia wird geladen: gescheitert; das Lab startet ohne diesen Schritt", "", "English\nlast lines"),
+        ("Ihr ~/.jupyter/start_lab.sh wird ausgeführt: gescheitert, und damit der Start", "", "English"),
     ]
 
 
@@ -205,7 +222,7 @@ def test_history_of_a_failure_says_what_to_do():
     opened = views.history(start(outcome="failed"), events, VIEW, latest=True)
     failure = opened.failure
     assert failure is not None
-    assert (failure.what.text, failure.details, failure.support) == (
+    assert (failure.what.text.text, failure.details, failure.support) == (
         "Module missing.",
         "last lines",
         "support@example.org",

@@ -29,8 +29,8 @@ class ProgressText(Section):
     """The centre's own words for an event of a start."""
 
     text: Text
-    """``{text}`` stands for the portal's own words, ``{system}``, ``{partition}``, ``{option}`` and ``{project}`` for
-    the lab's."""
+    """``{text}`` stands for the portal's own words in the same language, ``{system}``, ``{partition}``, ``{option}`` and
+    ``{project}`` for the lab's."""
     progress: int | None = Field(default=None, ge=0, le=100)
     """Percent that the bar shows; none: the portal's own."""
 

@@ -14,6 +14,7 @@ from jupyter_jsc.config.model import Configuration
 from jupyter_jsc.hub.completion import complete
 from jupyter_jsc.hub.labs import Lab
 from jupyter_jsc.hub.records import Event, Start
+from jupyter_jsc.hub.sentences import STEPS, Told, details_of, labels_of, tell
 from jupyter_jsc.hub.words import NOTHING, Moment, Said, ago, duration, facts, left, said
 from jupyter_jsc.rights.tree import OptionTree
 
@@ -38,36 +39,9 @@ _PHASE_OF_CODE = {
     "lab_ending": 4,
 }
 _WARNINGS = frozenset({"lab_step_warning", "lab_step_failed", "lab_ending"})
-_STEPS = frozenset({"lab_step", "lab_step_done"})
-"""Their details are the step's code, which is not for people."""
 _PHASE_FROM_PROGRESS = ((100, 4), (75, 3), (45, 2), (25, 1), (0, 0))
 _WORDS = ("submitted", "queued", "starting", "starting", "ready")
 _FINAL = frozenset({"failed", "cancelled", "stopped", "ended"})
-
-SENTENCES = {
-    "submitted": "The start is being submitted.",
-    "waiting": "The system does not answer; the start waits and tries again.",
-    "accepted": "The system has accepted the job.",
-    "queued": "The job waits in the queue.",
-    "running": "The job runs.",
-    "lab_starting": "JupyterLab is starting.",
-    "lab_waiting": "The lab waits until it reaches the portal.",
-    "lab_step": "The lab is being prepared.",
-    "lab_step_done": "A step of the preparation is done.",
-    "lab_step_warning": "A step of the preparation has failed; the lab starts without it.",
-    "lab_step_failed": "A step of the preparation has failed.",
-    "lab_listening": "JupyterLab listens.",
-    "tunnel_waiting": "The connection to the lab cannot be opened yet.",
-    "tunnel_open": "The connection to the lab is open.",
-    "ready": "The lab is ready.",
-    "lab_ending": "The lab's time is nearly over.",
-    "reconnecting": "The portal looks for the lab again.",
-    "failed": "The start failed.",
-    "cancelled": "The start was cancelled.",
-    "stopped": "The lab was stopped.",
-    "ended": "The lab has ended.",
-}
-"""What an event without words of its own says, by code."""
 
 _ADVICE = (
     "The system did not take the job. Unless it says above what to do, check partition and resources, or choose another system.",
@@ -94,6 +68,10 @@ class View:
         """Return the configuration that *start* was made with, or the one in force where that is not known."""
         return self.versions.get(start.configuration, self.configuration)
 
+    def tell(self, event: Event, start: Start, *, step: str = "") -> Told:
+        """Return what an event of *start* says; *step* is the code of the step that ran before it."""
+        return tell(event, start, self.of(start), self.language, step=step)
+
 
 @dataclass(frozen=True)
 class Phase:
@@ -112,7 +90,7 @@ class Line:
     clock: str
     moment: Moment
     sender: str
-    text: Said
+    text: Told
     details: str
     warning: bool
 
@@ -126,7 +104,7 @@ class Card:
     state: str
     """The lab's state, or ``failed`` for a stopped lab whose last start failed: colour and icon follow."""
     word: str
-    note: Said
+    note: Told
     moment: Moment | None
     """When it stopped, or when the last word of it came."""
     left: Moment | None
@@ -155,7 +133,7 @@ class PastStart:
 class Failure:
     """What happened, in one sentence, and what to do, in another."""
 
-    what: Said
+    what: Told
     advice: str
     support: str
     start_id: str
@@ -229,7 +207,7 @@ def card(lab: Lab, view: View, tree: OptionTree) -> Card:
         title=lab.title,
         state=lab.state,
         word=lab.state,
-        note=NOTHING,
+        note=Told(),
         moment=None,
         left=None,
         facts=facts(start.options, view.of(start), view.language)
@@ -246,9 +224,11 @@ def card(lab: Lab, view: View, tree: OptionTree) -> Card:
     if lab.state == "starting":
         return _starting(plain, start, view)
     if lab.state == "reconnecting":
-        return replace(plain, note=Said("The portal was restarted and connects to the lab again. Your work goes on."))
+        return replace(
+            plain, note=_portal("The portal was restarted and connects to the lab again. Your work goes on.")
+        )
     if lab.state == "stopping":
-        return replace(plain, note=Said("The job and its connection are being ended."))
+        return replace(plain, note=_portal("The job and its connection are being ended."))
     return replace(plain, left=left(start.ends, view.now) if start and start.ends else None)
 
 
@@ -268,7 +248,7 @@ def _stopped(plain: Card, start: Start | None, view: View) -> Card:
         plain,
         state="failed" if outcome == "failed" else "stopped",
         word=outcome,
-        note=_words(start.last, start, view) if tells and start.last else NOTHING,
+        note=view.tell(start.last, start) if tells and start.last else Told(),
         moment=ago(start.ended or start.created, view.now),
     )
 
@@ -280,7 +260,7 @@ def _starting(plain: Card, start: Start | None, view: View) -> Card:
     return replace(
         plain,
         word="waiting" if last.code == "waiting" else _WORDS[_phase_of(last)],
-        note=_words(last, start, view),
+        note=view.tell(last, start),
         moment=ago(last.time, view.now),
         phases=tuple(replace(phase, took="") for phase in phases([last], None, view.now)),
         percent=_percent([last], view.of(start)),
@@ -318,7 +298,7 @@ def history(start: Start, events: Sequence[Event], view: View, *, latest: bool) 
         latest=latest,
         phases=phases(events, start.outcome, view.now),
         percent=_percent(events, view.of(start)),
-        lines=tuple(_line(event, start, view) for event in _told(events)),
+        lines=tuple(_lines(events, start, view)),
         failure=_failure(start, events, view) if start.outcome == "failed" else None,
     )
 
@@ -327,7 +307,7 @@ def _failure(start: Start, events: Sequence[Event], view: View) -> Failure:
     final = next((event for event in reversed(events) if event.code == "failed"), None)
     reached = max((_phase_of(event) for event in _until_end(events)), default=0)
     return Failure(
-        what=_words(final, start, view) if final else Said(SENTENCES["failed"]),
+        what=view.tell(final, start) if final else _portal("The start failed."),
         advice=_ADVICE[reached],
         support=view.configuration.support,
         start_id=start.start_id,
@@ -335,45 +315,31 @@ def _failure(start: Start, events: Sequence[Event], view: View) -> Failure:
     )
 
 
-def _told(events: Sequence[Event]) -> list[Event]:
-    """Return *events* without beginnings of steps that are over: how a step ended says what it was."""
+def _lines(events: Sequence[Event], start: Start, view: View) -> Iterable[Line]:
+    """Yield a line for each event but beginnings of steps that are over: how a step ended says what it was."""
     steps = [event for event in events if event.code.startswith("lab_step")]
     over = {begun.id for begun, then in itertools.pairwise(steps) if then.code != "lab_step"}
-    return [event for event in events if event.code != "lab_step" or event.id not in over]
+    step = ""
+    for event in events:
+        step = event.details if event.code in STEPS else step
+        if event.id not in over or event.code != "lab_step":
+            yield _line(event, start, view, step)
 
 
-def _line(event: Event, start: Start, view: View) -> Line:
-    senders = {"hub": "Portal", "manager": "Portal", "site": _labels(start, view)["system"], "lab": "Lab"}
+def _line(event: Event, start: Start, view: View, step: str) -> Line:
+    system = labels_of(start, view.of(start))["system"]
+    senders = {"hub": "Portal", "manager": "Portal", "site": system, "lab": "Lab"}
+    told = view.tell(event, start, step=step)
     return Line(
         id=event.id,
         clock=f"{event.time.astimezone(UTC):%H:%M:%S} UTC",
         moment=ago(event.time, view.now),
         sender=senders.get(event.sender, event.sender),
-        text=_words(event, start, view),
-        details="" if event.code in _STEPS else event.details.strip(),
+        text=told,
+        details=details_of(event, told),
         warning=event.code in _WARNINGS,
     )
 
 
-def _labels(start: Start, view: View) -> dict[str, str]:
-    """Return what the placeholders of the centre's texts stand for, but for ``text``."""
-    configuration, options = view.of(start), start.options
-    system = configuration.systems.get(start.system)
-    partition = system.partitions.get(str(options.get("partition"))) if system else None
-    option = configuration.options.get(str(options.get("option")))
-    return {
-        "system": system.label if system else start.system,
-        "partition": (partition.label if partition else "") or str(options.get("partition") or ""),
-        "option": option.label if option else str(options.get("option") or ""),
-        "project": str(options.get("project") or ""),
-    }
-
-
-def _words(event: Event, start: Start, view: View) -> Said:
-    """Return what an event says: in the centre's words, or else in its own, or else in the portal's."""
-    own = event.text or SENTENCES.get(event.code, event.code)
-    words = view.of(start).texts.get(event.code)
-    if words is None:
-        return Said(own)
-    template = said(words.text, view.language)
-    return replace(template, text=template.text.format(text=own, **_labels(start, view)))
+def _portal(sentence: str) -> Told:
+    return Told(Said(sentence))

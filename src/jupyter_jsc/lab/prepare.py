@@ -23,7 +23,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 STEP = "lab_step"  # event: a step runs; its text is the step's label, its details the step's code
-STEP_DONE = "lab_step_done"  # event: it has succeeded, and how long it took
+STEP_DONE = "lab_step_done"  # event: it has succeeded; its text is how long it took, its details the step's code
 STEP_WARNING = "lab_step_warning"  # event: it has failed and the lab starts without it; details: its last lines
 STEP_FAILED = "lab_step_failed"  # event: it has failed and so has the start; details: its last lines
 FIRST_PROGRESS, LAST_PROGRESS = 55, 70  # steps move the bar between these
@@ -240,7 +240,7 @@ class Preparation:
         outcome = self._outcome(step, {name: value for name, value in env.items() if name not in self._secrets})
         if not outcome.problem:
             took = time.monotonic() - began
-            self._event(STEP_DONE, percent, f"{step.label}: done in {took:.1f} s", details=step.code)
+            self._event(STEP_DONE, percent, f"{took:.1f} s", details=step.code)
             return next_environment(env, outcome.environment, self._protected)
         text = f"{step.label}: {outcome.problem}"
         details = last_lines(outcome.output, self._secrets.values())
