@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """The demo's folder: ports, secrets, configuration and settings of every process, written before any starts.
 
-Called by :mod:`.run`. What a user would lose stays from run to run: the database of labs, the encryption key,
-the port of the portal, the commits in the configuration's repository (:mod:`.worktree`).
+Called by :mod:`.run`. What a user would lose stays from run to run: the database of labs, the logins, the encryption
+key, the port of the portal, the commits in the configuration's repository (:mod:`.worktree`).
 """
 
 import asyncio
@@ -229,6 +229,7 @@ def _write_world(folder: Folder, tokens: Mapping[str, str], *, queue_delay_s: fl
         "client_secret": tokens["oauth-client"],
         "callback_url": f"{folder.address}hub/oauth_callback",
         "token_s": token_s,
+        "logins": str(folder.file("logins.json")),
         "queue_delay_s": queue_delay_s,
         "scratch": str(folder.file("site")),
         "keys": str(folder.file("keys")),

@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""The demo's OpenID Connect provider, with the habits of Unity 3.13: a demo and test peer, all in memory.
+"""The demo's OpenID Connect provider, with the habits of Unity 3.13: a demo and test peer.
 
 Run by :mod:`.world` and in tests. Here are the endpoints that programs call; people meet :mod:`.identity_pages`,
-the protocol's core is :mod:`.identity_grants`, what is remembered :mod:`.identity_state` (``app.state.provider``).
+the protocol's core is :mod:`.identity_grants`, what is remembered :mod:`.identity_state` (``app.state.provider``), and
+over a restart :mod:`.identity_memory`.
 """
 
 import re
@@ -14,6 +15,7 @@ from fastapi.responses import JSONResponse, Response
 
 from jupyter_jsc.demo.identity_claims import SCOPES
 from jupyter_jsc.demo.identity_grants import ProtocolRequest, Server, form_request
+from jupyter_jsc.demo.identity_memory import Memory
 from jupyter_jsc.demo.identity_pages import LoginPages
 from jupyter_jsc.demo.identity_state import AccessToken, IdentitySettings, Provider
 
@@ -26,6 +28,8 @@ _BASIC = ["client_secret_basic"]
 def create_identity_provider(settings: IdentitySettings) -> FastAPI:
     """Return the provider's application; ``app.state.provider`` is its :class:`Provider`."""
     provider = Provider(settings)
+    memory = Memory(provider, settings.memory)
+    memory.recall()
     server = Server(provider)
     app = FastAPI(title="Identity provider of the demo", docs_url=None, redoc_url=None, openapi_url=None)
     app.state.provider = provider
@@ -36,7 +40,7 @@ def create_identity_provider(settings: IdentitySettings) -> FastAPI:
         return response
 
     app.add_exception_handler(OAuth2Error, on_error)
-    app.include_router(TokenRoutes(provider, server).router)
+    app.include_router(TokenRoutes(provider, server, memory).router)
     app.include_router(LoginPages(provider, server).router)
     return app
 
@@ -44,8 +48,9 @@ def create_identity_provider(settings: IdentitySettings) -> FastAPI:
 class TokenRoutes:
     """The endpoints below ``/oauth2``."""
 
-    def __init__(self, provider: Provider, server: Server) -> None:
+    def __init__(self, provider: Provider, server: Server, memory: Memory) -> None:
         self._provider = provider
+        self._memory = memory
         self._settings = provider.settings
         self._server = server
         self.router = APIRouter(prefix="/oauth2")
@@ -85,6 +90,7 @@ class TokenRoutes:
     async def token(self, request: Request) -> Response:
         """Exchange a code or a refresh token (RFC 6749 §4.1.3, §6)."""
         response: Response = self._server.create_token_response(await form_request(request, self._settings))
+        await self._memory.keep()
         return response
 
     async def userinfo(self, request: Request) -> Response:
@@ -132,6 +138,7 @@ class TokenRoutes:
             self._provider.access_tokens.pop(token)
         else:
             self._provider.logins.pop(token)
+        await self._memory.keep()
         return Response()
 
     def _revocable(self, form: ProtocolRequest) -> str:

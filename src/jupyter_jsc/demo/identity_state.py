@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""What the demo's identity provider remembers: people, sessions, codes and tokens, all in memory and bounded.
+"""What the demo's identity provider remembers: people, sessions, codes and tokens, all bounded.
 
 :class:`Provider` is ``app.state.provider`` of :func:`.identity.create_identity_provider`; tests change the world
-through it. The protocol is in :mod:`.identity_grants` and :mod:`.identity`, the pages in :mod:`.identity_pages`.
+through it. The protocol is in :mod:`.identity_grants` and :mod:`.identity`, the pages in :mod:`.identity_pages`; what
+outlives the process in :mod:`.identity_memory`.
 """
 
 import dataclasses
@@ -11,6 +12,7 @@ import secrets
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, Generic, Literal, TypeVar
 
 from joserfc.jwk import RSAKey
@@ -46,6 +48,9 @@ class IdentitySettings:
     rotate_refresh: bool = False
     """Whether each refresh gives a new refresh token and a used one ends the login, as at Keycloak."""
 
+    memory: Path | None = None
+    """File in which logins outlive the process; none: they do not."""
+
     @property
     def issuer(self) -> str:
         """The issuer of tokens."""
@@ -62,6 +67,11 @@ class Store(Generic[Value]):
 
     def __len__(self) -> int:
         return len(self._entries)
+
+    def entries(self) -> dict[str, tuple[float, Value]]:
+        """Return all values whose time is not over, each with its end, oldest first."""
+        now = self._clock()
+        return {key: entry for key, entry in self._entries.items() if entry[0] > now}
 
     def put(self, key: str, value: Value, seconds: float) -> None:
         """Keep *value* for *seconds*."""

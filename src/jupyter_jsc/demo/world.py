@@ -32,6 +32,8 @@ class WorldSettings(Section):
     callback_url: str
     token_s: int
     """Life of access tokens, seconds."""
+    logins: Path
+    """File in which the provider keeps its logins over a restart."""
     queue_delay_s: float
     """How long a batch job waits at least, seconds."""
     scratch: Path
@@ -70,6 +72,7 @@ def _identity(settings: WorldSettings) -> FastAPI:
             client_secret=settings.client_secret.get_secret_value(),
             redirect_uris=(settings.callback_url,),
             access_token_s=settings.token_s,
+            memory=settings.logins,
         )
     )
 
