@@ -19,6 +19,7 @@ import httpx
 import pytest
 from fastapi import FastAPI
 from jupyterhub.handlers.base import BaseHandler
+from pydantic import SecretStr
 
 from jupyter_jsc.demo.identity import IdentitySettings, create_identity_provider
 from jupyter_jsc.errors import CredentialRefused, Unavailable
@@ -123,6 +124,19 @@ async def test_many_askers_make_one_refresh(world: World) -> None:
     user.state["expires_at"] = 0
     await world.authenticator.fresh_access_token(user)
     assert world.provider.refreshes == 2
+
+
+async def test_a_refused_token_is_refreshed_before_its_time(world: World) -> None:
+    """Several starts that are refused with the same token cost one request; another one's token is left alone."""
+    user = await world.user(expires_in=120)
+    refused = await world.authenticator.fresh_access_token(user)
+    tokens = await asyncio.gather(
+        *(world.authenticator.fresh_access_token(user, refused=refused) for _ in range(3)),
+        world.authenticator.fresh_access_token(user, refused=SecretStr("of another time")),
+    )
+    assert len({token.get_secret_value() for token in tokens} - {refused.get_secret_value()}) == 1
+    assert tokens[0] == tokens[2] == tokens[3] != refused
+    assert world.provider.refreshes == 1
 
 
 async def test_a_new_refresh_token_is_stored_before_it_is_used(world: World, request: pytest.FixtureRequest) -> None:

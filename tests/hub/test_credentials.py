@@ -33,7 +33,7 @@ def journal(tmp_path):
     opened.close()
 
 
-async def _of_user(name):
+async def _of_user(name, *, refused=None):
     return SecretStr(f"of-{name}")
 
 

@@ -100,6 +100,18 @@ async def test_what_the_site_refuses_fails_with_its_sentence(hub, kind):
     await until(lambda: lab.in_state("stopped"))
 
 
+async def test_a_token_that_the_site_refuses_is_changed_once(hub):
+    """A provider may forget a token before its time is over: the start goes on with a new one, and nobody sees it."""
+    hub.manager.refuses = "access-of-alice"
+    lab = await _begin(hub, "changed")
+    await lab.until_code("accepted")
+
+    assert [(lab.start_id, "access-of-alice"), (lab.start_id, "second-access-of-alice")] == hub.manager.puts
+    assert ["submitted", "accepted"] == (await lab.codes())[:2]
+    await lab.cancel()
+    await until(lambda: lab.in_state("stopped"))
+
+
 @pytest.mark.parametrize(("mode", "code"), [("ended", "failed"), ("down", "waiting")])
 async def test_a_login_that_ended_fails_and_one_that_is_away_waits(hub, mode, code):
     """Without a fresh token nothing is submitted: log in again, or wait for the login service."""

@@ -79,7 +79,7 @@ class Names(DummyAuthenticator):
     async def authenticate(self, handler, data):
         return {"name": data["username"], "auth_state": {"accounts": accounts.get(data["username"], [])}}
 
-    async def fresh_access_token(self, user):
+    async def fresh_access_token(self, user, *, refused=None):
         return SecretStr("x")
 
     def get_handlers(self, app):

@@ -132,13 +132,13 @@ class RoutesInAFile(Proxy):
 class Names(DummyAuthenticator):
     portal = Portal.from_settings(settings, database_url=database)
 
-    async def fresh_access_token(self, user):
+    async def fresh_access_token(self, user, *, refused=None):
         mode = (folder / "login").read_text()
         if mode == "ended":
             raise errors.CredentialRefused("Please log in again.")
         if mode == "down":
             raise errors.Unavailable("The login service does not answer at the moment.")
-        return SecretStr(f"access-of-{user.name}")
+        return SecretStr(f"{'second-' if refused else ''}access-of-{user.name}")
 
     def get_handlers(self, app):
         self.portal.start(app)
@@ -237,6 +237,7 @@ class Manager(Faulty):
         self.jobs, self.puts, self.polls, self.deletes = {}, [], 0, []
         self.site_token = "site-token"
         self.refuses_site_token = False
+        self.refuses = ""
         self.health = {}
 
     def app(self):
@@ -253,6 +254,8 @@ class Manager(Faulty):
     async def put(self, request):
         start_id, body = request.match_info["start"], await request.json()
         self.puts.append((start_id, request.headers[wire.CREDENTIAL_HEADER]))
+        if self.puts[-1][1] == self.refuses:
+            return web.json_response({"type": "CredentialRefused", "detail": "no"}, status=424)
         wire.StartLab.model_validate(body)
         self.jobs.setdefault(start_id, {"lab": body, "state": {"state": "queued"}})
         return web.json_response({"handle": {"url": f"job-of-{start_id}"}, "site_token": self.site_token})

@@ -197,13 +197,14 @@ class LabAuthenticator(GenericOAuthenticator):
             self.log.warning("Token of %s not refreshed: %s", user.name, error.message)
         return True
 
-    async def fresh_access_token(self, user: Any) -> SecretStr:
-        """Return an access token that is good for at least a minute.
+    async def fresh_access_token(self, user: Any, *, refused: SecretStr | None = None) -> SecretStr:
+        """Return an access token that is good for at least a minute, and not the one that was *refused* somewhere.
 
         Raises :class:`CredentialRefused` if the user must log in again, :class:`Unavailable` if the
         provider cannot be asked now.
         """
-        return SecretStr((await self._fresh_state(user, _SPARE_S))["access_token"])
+        state = await self._fresh_state(user, _SPARE_S, refused.get_secret_value() if refused else "")
+        return SecretStr(state["access_token"])
 
     async def revoke(self, user: Any) -> None:
         """End the user's refresh token and session at the provider; a failure is only logged.
@@ -234,13 +235,17 @@ class LabAuthenticator(GenericOAuthenticator):
         """Return the lock under which the user's stored tokens change."""
         return self.portal.state_locks[user.name]
 
-    async def _fresh_state(self, user: Any, spare_s: float) -> dict[str, Any]:
-        """Return the auth_state with a token that lives longer than *spare_s*; one refresh at a time per user."""
+    async def _fresh_state(self, user: Any, spare_s: float, refused: str = "") -> dict[str, Any]:
+        """Return the auth_state with a token that lives longer than *spare_s*; one refresh at a time per user.
+
+        The token that was *refused* counts as one that has ended.
+        """
         async with self._lock(user):
             before: dict[str, Any] | None = await user.get_auth_state()
             if not before or not before.get("access_token"):
                 raise _login_again()
-            checked, left_s = before.get("checked", False), seconds_left(before)
+            checked = before.get("checked", False)
+            left_s = 0.0 if before["access_token"] == refused else seconds_left(before)
             if checked and left_s > spare_s:
                 return before
             patience = self._patience.setdefault(user.name, Patience())

@@ -6,8 +6,7 @@ user to be there. The user's own token is asked for each time and kept nowhere. 
 """
 
 import json
-from collections.abc import Awaitable, Callable
-from typing import Any
+from typing import Any, Protocol
 
 import structlog
 from jupyterhub.crypto import EncryptionUnavailable, InvalidToken, decrypt, encrypt
@@ -19,9 +18,16 @@ from jupyter_jsc.hub.records import Start
 
 log = structlog.get_logger()
 
-TokenOf = Callable[[str], Awaitable[SecretStr]]
-"""Gives the fresh access token of the user of that name. Raises :class:`errors.CredentialRefused` if the user must
-log in again, :class:`errors.Unavailable` if the login service cannot be asked now."""
+
+class TokenOf(Protocol):
+    """Gives the access tokens of users."""
+
+    async def __call__(self, user_name: str, /, *, refused: SecretStr | None = None) -> SecretStr:
+        """Return the fresh token of the user of that name, another one than that which was *refused*.
+
+        Raises :class:`errors.CredentialRefused` if the user must log in again, :class:`errors.Unavailable` if the
+        login service cannot be asked now.
+        """
 
 
 async def seal(secrets: dict[str, str]) -> bytes:
@@ -46,9 +52,9 @@ class Credentials:
         self._token_of = token_of
         self._of_site: dict[str, SecretStr | None] = {}
 
-    async def of_user(self, start: Start) -> SecretStr:
-        """Return the access token of the start's user; raises what :data:`TokenOf` does."""
-        return await self._token_of(start.user)
+    async def of_user(self, start: Start, *, refused: SecretStr | None = None) -> SecretStr:
+        """Return the access token of the start's user, not that which was *refused*; raises what :class:`TokenOf` does."""
+        return await self._token_of(start.user, refused=refused)
 
     async def of(self, start: Start) -> SecretStr:
         """Return the best credential for the start."""

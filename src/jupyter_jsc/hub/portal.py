@@ -162,13 +162,16 @@ class Portal:
         self.starts.wake()
         self.journal.configuration_changed(self.current.version)
 
-    async def _token_of(self, user_name: str) -> SecretStr:
-        """Return the user's fresh access token, also when no request or spawner of the user is there."""
+    async def _token_of(self, user_name: str, /, *, refused: SecretStr | None = None) -> SecretStr:
+        """Return the user's fresh access token, also when no request or spawner of the user is there.
+
+        See :class:`.credentials.TokenOf`.
+        """
         try:
             user = self._hub.users[user_name]
         except KeyError:
             raise errors.CredentialRefused("This user is not known to the portal any more.") from None
-        token: SecretStr = await self._hub.authenticator.fresh_access_token(user)
+        token: SecretStr = await self._hub.authenticator.fresh_access_token(user, refused=refused)
         return token
 
     async def _ended(self, start: Start) -> None:

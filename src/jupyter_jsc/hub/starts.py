@@ -310,8 +310,7 @@ class Starts:
         while True:
             start = self._open(start_id)
             try:
-                manager = await self.clients.manager_of(start)
-                answer = await manager.start(lab, await self._credentials.of_user(start))
+                answer = await self._hand_over(start, lab)
                 break
             except errors.Unavailable as error:
                 if not said:
@@ -323,6 +322,16 @@ class Starts:
         await self._credentials.keep(start_id, answer)
         await self.say(start_id, "accepted", 15, "The system has accepted the job.", sender="manager")
         self.wake()
+
+    async def _hand_over(self, start: Start, lab: wire.StartLab) -> wire.StartAnswer:
+        """Have the manager start the job; a token that is refused before its time is over is changed for a new one once."""
+        manager = await self.clients.manager_of(start)
+        token = await self._credentials.of_user(start)
+        try:
+            return await manager.start(lab, token)
+        except errors.CredentialRefused:
+            log.info("access token refused, asking for another", start_id=start.start_id, system=start.system)
+            return await manager.start(lab, await self._credentials.of_user(start, refused=token))
 
     async def _reach(self, start: Start, wanted: wire.OpenTunnel) -> str | None:
         """Open the tunnel and wait until the lab answers; None if it is time to look at the start again."""
