@@ -59,25 +59,28 @@ def processes_below(folder: Path) -> list[str]:
 
 @pytest.mark.skipif(sys.platform != "linux", reason="looks for processes in /proc")
 async def test_a_signal_ends_everything_and_the_next_start_finds_the_labs(tmp_path: Path) -> None:
-    """Ctrl-C leaves no process, not even a running lab's; labs with their settings and history are there again."""
-    async with demo(tmp_path) as (process, address), PortalUser(address, "alice") as alice:
-        await alice.login(*PASSWORDS["alice"])
-        await alice.save("kept", LOGIN_NODE, "My lab")
-        await alice.start("kept")
-        assert (await alice.until("kept", "ready", "failed"))["code"] == "ready"
-        assert processes_below(tmp_path)
-        process.send_signal(signal.SIGINT)
-        await process.wait()
-        assert process.returncode == 0
-        assert processes_below(tmp_path) == []
+    """Ctrl-C leaves no process, not even a running lab's; the same browser finds its labs again, and starts them."""
+    async with contextlib.AsyncExitStack() as browser:
+        async with demo(tmp_path) as (process, address):
+            alice = await browser.enter_async_context(PortalUser(address, "alice"))
+            await alice.login(*PASSWORDS["alice"])
+            await alice.save("kept", LOGIN_NODE, "My lab")
+            await alice.start("kept")
+            assert (await alice.until("kept", "ready", "failed"))["code"] == "ready"
+            assert processes_below(tmp_path)
+            process.send_signal(signal.SIGINT)
+            await process.wait()
+            assert process.returncode == 0
+            assert processes_below(tmp_path) == []
 
-    async with demo(tmp_path) as (_, again), PortalUser(again, "alice") as alice:
-        assert again == address
-        await alice.login(*PASSWORDS["alice"])
-        lab = await alice.until_state("kept", "stopped")
-        assert lab["title"] == "My lab"
-        assert lab["options"].items() >= LOGIN_NODE.items()
-        assert (await alice.starts("kept"))[0]["outcome"] == "ended"
+        async with demo(tmp_path) as (_, again):
+            assert again == address
+            lab = await alice.until_state("kept", "stopped")
+            assert lab["title"] == "My lab"
+            assert lab["options"].items() >= LOGIN_NODE.items()
+            assert (await alice.starts("kept"))[0]["outcome"] == "ended"
+            await alice.start("kept")
+            assert (await alice.until("kept", "ready", "failed"))["code"] == "ready"
 
 
 async def test_what_the_demo_says_about_the_configuration_works(tmp_path: Path) -> None:
