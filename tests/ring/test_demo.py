@@ -81,6 +81,7 @@ async def test_a_signal_ends_everything_and_the_next_start_finds_the_labs(tmp_pa
             assert (await alice.starts("kept"))[0]["outcome"] == "ended"
             await alice.start("kept")
             assert (await alice.until("kept", "ready", "failed"))["code"] == "ready"
+            assert [start["outcome"] for start in await alice.starts("kept")] == [None, "ended"]
 
 
 async def test_what_the_demo_says_about_the_configuration_works(tmp_path: Path) -> None:
