@@ -118,7 +118,7 @@ def _write(path: Path, content: bytes) -> None:
         with os.fdopen(handle, "wb") as file:
             file.write(content)
         Path(name).replace(path)
-    except BaseException:
+    except BaseException:  # a cancellation too must leave no half a file behind
         with contextlib.suppress(OSError):
             Path(name).unlink()
         raise
