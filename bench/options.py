@@ -2,15 +2,18 @@
 """How long it takes to find what a user may start: ours, beside asking about every combination.
 
 The user has 200 accounts on 10 systems with 6 options each and is in 3 groups; 20 reservations and 5 software sets.
-Both give the same tree. ``first`` is what a new configuration costs once for a combination of groups.
+Both give the same tree. ``first`` is what a new configuration costs once for a combination of groups; beside it stands
+what it costs to load and check the example centre's.
 """
 
 import time
 from collections.abc import Callable
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 from bench.table import Row, percentile, row
+from jupyter_jsc.config.load import load
 from jupyter_jsc.config.model import Configuration
 from jupyter_jsc.rights.identity import Account, Facts, Identity, LiveLab
 from jupyter_jsc.rights.options import options_for
@@ -20,6 +23,7 @@ from tests.rights.naive import naive_options
 RUNS = 2000
 _FIRST_RUNS = 50
 _NAIVE_RUNS = 20
+_EXAMPLE = Path(__file__).parents[1] / "examples/config"
 _NOW = datetime(2026, 5, 4, 12, tzinfo=UTC)
 _PARTITIONS = ("batch", "devel", "gpus", "mem", "login", "vis")
 
@@ -38,6 +42,7 @@ def run() -> list[Row]:
     first = _times(lambda: options_for(identity, next(fresh), facts), _FIRST_RUNS)
     raw = {"system": "s0", "option": "o0", "account": "user0", "project": "project0", "partition": "login"}
     check = _times(lambda: validate(raw, tree), RUNS)
+    read = _times(lambda: load(_EXAMPLE), _FIRST_RUNS)
     return [
         *(
             row(f"options of a user, {label}", "ms", percentile(ours, share), RUNS, peer=percentile(naive, share))
@@ -45,6 +50,10 @@ def run() -> list[Row]:
         ),
         row("the first with a new configuration, p50", "ms", percentile(first, 0.5), _FIRST_RUNS),
         row("options checked, p50", "ms", percentile(check, 0.5), RUNS),
+        *(
+            row(f"the example loaded and checked, {label}", "ms", percentile(read, share), _FIRST_RUNS)
+            for label, share in (("p50", 0.5), ("p95", 0.95))
+        ),
     ]
 
 
