@@ -152,8 +152,10 @@ function labPage() {
     const { state, go } = lab().dataset;
     if (state === "starting") waiting = true;
     if (waiting && state === "running" && go) {
-      if (!document.hidden) return location.assign(go);
-      say("ready", "Ready");
+      if (document.hidden) return say("ready", "Ready");
+      // Once: another event would otherwise interrupt the move that is under way, and "back" would lead forward again.
+      waiting = false;
+      location.assign(go);
     } else if (waiting && state === "failed") {
       say("failed", "Failed");
     } else if (!document.hidden) {
