@@ -111,7 +111,9 @@ async def test_success_without_an_exit_code_is_a_failure(driver: UnicoreSite, si
     site.faults.embedded = True
     lab = start_lab("killed")
     answer = await driver.start(lab, ALICE)
-    site.batch.forget_ended()
+    async with asyncio.timeout(60):
+        while [job.status for job in jobs(site)] != ["SUCCESSFUL"]:
+            await asyncio.sleep(0.02)
     state = await until(driver, reference(lab, answer), State.ENDED)
     assert (state.code, state.exit_code) == ("wrapper", None)
 
