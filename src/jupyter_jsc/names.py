@@ -27,6 +27,12 @@ def lab_id(hub: str, user: str, server: str) -> str:
     return "lab-" + _base32(digest)[:26]
 
 
+def user_id(hub: str, user: str) -> str:
+    """Return the id of a hub's user: a part of a DNS label, 26 characters, the same for the same two names."""
+    digest = hashlib.sha256(json.dumps([hub, user]).encode("ascii")).digest()
+    return _base32(digest)[:26]
+
+
 def new_start_id() -> str:
     """Return a random id for one start: 17 characters, unguessable (80 bits)."""
     return "s" + _base32(secrets.token_bytes(10))

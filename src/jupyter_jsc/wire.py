@@ -59,6 +59,8 @@ class LabRef(Message):
     project: Key | None = None
     configuration: str = Field(default="", max_length=64)
     """The version of the configuration that the start was made with; serves a system that was removed since."""
+    hub: Key | None = None
+    """The hub that asks, by its credential: whatever a request says here, the manager's gate writes over."""
 
 
 class Options(Message):
@@ -80,6 +82,8 @@ class Options(Message):
     reservation: Key | None = None
     resources: dict[Key, Annotated[int, Field(strict=True)]] = {}
     software: dict[Key, list[Key]] | None = None
+    image: Key | None = None
+    """Key of the container image, where the option has images to choose from."""
 
 
 class StartLab(Message):
@@ -102,6 +106,9 @@ class StartLab(Message):
     """Where the launcher posts :class:`Event` (``…/events``) with the lab's own token."""
     started_url: str
     """Where the launcher posts :class:`LabStarted`."""
+    hub_urls: list[str] = []
+    """How the lab reaches the hub, in the order to try: bases that take the place of the hub's in the addresses above and
+    in ``env``; ``direct`` stands for what is there. Empty: as they are."""
 
 
 class StartAnswer(Message):
@@ -111,6 +118,15 @@ class StartAnswer(Message):
     site_token: SecretStr | None = None
     """A token of the site, limited to it, that supervises and stops this start when the user is away."""
     site_token_expires: datetime | None = None
+
+
+class Event(Message):
+    """One line of a start's history, as its sender posts it; the journal adds id, time and sender."""
+
+    code: Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_.]{0,63}$")]
+    progress: int = Field(default=0, ge=0, le=100)
+    text: str = Field(default="", max_length=500)
+    details: str = Field(default="", max_length=8192)
 
 
 class LabState(Message):
@@ -131,6 +147,8 @@ class LabState(Message):
     """The last lines of the lab's output, once it has ended."""
     site_id: str = ""
     """The batch system's id of the job, for support."""
+    history: list[Event] = Field(default=[], max_length=50)
+    """What the site itself tells of this start so far, oldest first; empty where sites keep no history."""
 
 
 class PollRequest(Message):
@@ -157,15 +175,6 @@ class SystemHealth(Message):
     available: bool
     text: str = ""
     partitions: dict[Key, PartitionHealth] = {}
-
-
-class Event(Message):
-    """One line of a start's history, as its sender posts it; the journal adds id, time and sender."""
-
-    code: Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_.]{0,63}$")]
-    progress: int = Field(default=0, ge=0, le=100)
-    text: str = Field(default="", max_length=500)
-    details: str = Field(default="", max_length=8192)
 
 
 class SiteNotice(Message):

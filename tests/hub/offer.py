@@ -82,7 +82,9 @@ def tree(manager="http://127.0.0.1:1"):
                 },
                 **unicore,
             ),
-            "cloud": _system("Cloud", 3, kind="kubernetes", partitions={"small": {"kind": "interactive"}}),
+            "cloud": _system(
+                "Cloud", 3, kind="kubernetes", kubernetes={}, partitions={"small": {"kind": "interactive"}}
+            ),
         },
         "software": {
             "kernels": {

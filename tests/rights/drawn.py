@@ -89,7 +89,7 @@ def limits_of_resource(random):
 def system(random, name):
     cluster = name == "s3"
     partitions = {key: {"resources": given(random, 0.8, nodes=resource)} for key in ["p1", "p2"]}
-    return ({} if cluster else {"unicore": {"url": "https://x/rest/core"}}) | {
+    return ({"kubernetes": {}} if cluster else {"unicore": {"url": "https://x/rest/core"}}) | {
         "label": name.upper(),
         "kind": "kubernetes" if cluster else "unicore",
         "manager": "m",

@@ -34,11 +34,22 @@ class HubPeer(Section):
 
 
 class ManagerSettings(ServiceSettings):
-    """UnicoreMgr, K8sMgr."""
+    """UnicoreMgr, and what K8sMgr shares with it."""
 
-    public_url: str
-    """How sites reach this manager for notifications."""
+    name: Key | None = None
+    """Its name among the configuration's ``managers``: it serves the systems that name it. None: every system of the
+    kinds that it has a driver for."""
+    public_url: str = ""
+    """How sites reach this manager for notifications; needed by UnicoreMgr."""
     hubs: dict[Key, HubPeer]
+    """The hubs that it reports to, by the names that the callers file and the hubs' own configuration give them."""
+
+
+class K8sMgrSettings(ManagerSettings):
+    """K8sMgr."""
+
+    kubeconfig: Path | None = None
+    """How the cluster's API is reached; None: as the service account of the pod that it runs in."""
 
 
 class TunnelMgrSettings(ServiceSettings):
@@ -54,6 +65,11 @@ class TunnelMgrSettings(ServiceSettings):
     """The OpenSSH client."""
     endpoint_host: str = "127.0.0.1"
     """Address that the listeners bind to, and that the proxy connects to."""
+    hub_address: str = Field(
+        default="", pattern=r"^(\[[0-9A-Fa-f:]+\]:[0-9]{1,5}|[A-Za-z0-9][A-Za-z0-9.-]*:[0-9]{1,5})?$"
+    )
+    """``host:port`` of the hub itself (not of the proxy) as TunnelMgr reaches it: where the ways back from jump hosts
+    (``hub_forward`` in the configuration) lead. Empty: none is opened."""
     first_port: int = Field(ge=1024, le=65535)
     last_port: int = Field(ge=1024, le=65535)
     """Exclusive range of the listeners, outside the kernel's range of ephemeral ports."""

@@ -7,6 +7,7 @@ from typing import Annotated
 from pydantic import Field, HttpUrl
 
 from jupyter_jsc.config.base import AnyPartitionKey, GroupKey, OptionKey, Pattern, Section, SystemKey, Text
+from jupyter_jsc.config.clusters import Container
 from jupyter_jsc.config.systems import PartitionKind, VariableName
 from jupyter_jsc.wire import Key
 
@@ -50,6 +51,8 @@ class ServiceOption(Section):
     """The interpreter that runs the lab's server, after ``setup``."""
     setup: list[str] = []
     """Shell lines before the server starts, e.g. ``module load Jupyter``."""
+    container: Container | None = None
+    """Images and manifests for clusters; needed on systems of the kind ``kubernetes``, and only for these."""
 
 
 class SoftwareKind(StrEnum):

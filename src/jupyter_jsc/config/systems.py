@@ -9,10 +9,13 @@ from typing import Annotated, Self
 from pydantic import Field, HttpUrl, model_validator
 
 from jupyter_jsc.config.base import Reference, Section, Text
+from jupyter_jsc.config.clusters import Cluster
 from jupyter_jsc.wire import HostName, JumpHostState, Key
 
 VariableName = Annotated[str, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$", max_length=100)]
+HubUrl = Annotated[str, Field(pattern=r"^(direct|https?://[A-Za-z0-9\[][A-Za-z0-9.:\[\]-]*/?)$", max_length=300)]
 KNOWN_RESOURCES = frozenset({"nodes", "gpus", "runtime"})
+KNOWN_TO_CLUSTERS = frozenset({"cpus", "memory", "gpus", "home", "runtime"})
 
 
 class Checkbox(Section):
@@ -94,6 +97,15 @@ class Partition(Section):
         return self
 
 
+class HubForward(Section):
+    """A way from a jump host back to the hub, for labs that have no route of their own."""
+
+    listen_host: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9.:-]*$", max_length=253)] = "0.0.0.0"
+    """The address of the jump host to listen at; sshd needs ``GatewayPorts clientspecified`` for any but loopback."""
+    listen_port: int = Field(default=8081, ge=1024, le=65535)
+    """The port there; sshd should permit just this one (``PermitListen``)."""
+
+
 class JumpHost(Section):
     """An SSH server in front of the labs of a system."""
 
@@ -109,6 +121,9 @@ class JumpHost(Section):
     """How many tunnels it gets compared with the others: twice the weight, twice the tunnels."""
     state: JumpHostState = JumpHostState.OPEN
     """``draining`` gets no new tunnels, ``closed`` has none. An operator's switch can be stricter, never laxer."""
+    hub_forward: HubForward | None = None
+    """Keeps a way back to the hub open there, and to nothing else; none: there is no such way. TunnelMgr's own settings
+    say where the hub is."""
 
 
 class SystemKind(StrEnum):
@@ -136,8 +151,6 @@ class Unicore(Section):
     """PEM file of the authority that signed the server's certificate; empty: the machine's own set."""
     notifications: bool = True
     """Register for the site's notifications. Off where the site cannot reach the manager."""
-    hub_connect_url: str = ""
-    """How labs of this system reach the hub, if not by its usual address."""
     messages: list[SiteMessage] = []
     """Plainer words for what the site says of a job that failed; the first that fits counts."""
 
@@ -157,6 +170,11 @@ class System(Section):
     """Systems with smaller numbers stand first."""
     unicore: Unicore | None = None
     """How it is reached; needed by the kind ``unicore``, and only there."""
+    kubernetes: Cluster | None = None
+    """How labs run there; needed by the kind ``kubernetes``, and only there."""
+    hub_urls: list[HubUrl] = []
+    """How its labs reach the hub, tried in this order, e.g. ``http://jhub.k8smgr.svc:8081``; ``direct`` stands for the
+    hub's usual address, which is the only one if the list is empty."""
     jump_hosts: dict[Key, JumpHost] = Field(min_length=1)
     """The SSH servers in front of its labs; new tunnels go to the least loaded healthy one. Keys differ over all systems."""
     lab_hosts: list[str] = Field(min_length=1)
@@ -177,10 +195,11 @@ class System(Section):
 
     @model_validator(mode="after")
     def _kind_fits(self) -> Self:
-        if (self.kind is SystemKind.UNICORE) != (self.unicore is not None):
-            raise ValueError(
-                f"kind {self.kind.value} and `unicore` do not go together: it is needed by `unicore` alone"
-            )
+        for kind, section in ((SystemKind.UNICORE, self.unicore), (SystemKind.KUBERNETES, self.kubernetes)):
+            if (self.kind is kind) != (section is not None):
+                raise ValueError(
+                    f"kind {self.kind.value} and `{kind.value}` do not go together: it is needed by `{kind.value}` alone"
+                )
         if self.kind is SystemKind.UNICORE and not self.account_keys:
             raise ValueError("`account_keys` is empty, so no account belongs to this system and nobody could use it")
         return self

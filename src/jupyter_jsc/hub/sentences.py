@@ -144,7 +144,7 @@ def _step_label(code: str, labels: dict[str, str], configuration: Configuration)
 
 
 def _steps(labels: dict[str, str], configuration: Configuration) -> Iterator[tuple[str, Text]]:
-    """Yield code and label of all steps that a lab may have, as :mod:`jupyter_jsc.sites.unicore.steps` names them."""
+    """Yield code and label of all steps that a lab may have, as :mod:`jupyter_jsc.sites.steps` names them."""
     for place, template in configuration.jobs.items():
         for key, hook in template.hooks.items():
             yield f"hook.{place}.{key}", hook.label

@@ -177,8 +177,6 @@ class LabSpawner(Spawner):
 
     async def _start_lab(self, start: Start) -> wire.StartLab:
         system = (await self.portal.clients.reaching(start)).systems.get(start.system)
-        if system is not None and system.unicore is not None and system.unicore.hub_connect_url:
-            self.hub_connect_url = system.unicore.hub_connect_url
         env: Mapping[str, str] = {name: str(value) for name, value in self.get_env().items()}
         events = f"{env['JUPYTERHUB_API_URL']}/jsc/starts/{self.start_id}"
         return wire.StartLab(
@@ -193,6 +191,7 @@ class LabSpawner(Spawner):
             secrets={name: SecretStr(value) for name, value in env.items() if _SECRET.search(name)},
             events_url=f"{events}/events",
             started_url=f"{events}/started",
+            hub_urls=list(system.hub_urls) if system is not None else [],
         )
 
     async def _open_start(self) -> Start:

@@ -83,6 +83,7 @@ class Job:
     """What the configuration gives the lab; steps may change it."""
     python: str = sys.executable
     """Runs the server; looked up after the steps."""
+    hub_urls: tuple[str, ...] = ()
     kernels: str = ""
     """Folder of the project's own kernels, used if it is there."""
     steps: tuple[prepare.Step, ...] = ()

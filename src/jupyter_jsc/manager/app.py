@@ -42,7 +42,7 @@ class Labs:
         self._turns: defaultdict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
         self._waiting: defaultdict[str, int] = defaultdict(int)
 
-    async def start(self, lab: wire.StartLab, credential: SecretStr) -> wire.StartAnswer:
+    async def start(self, lab: wire.StartLab, credential: SecretStr | None) -> wire.StartAnswer:
         """Start a lab that may be started, under the configuration that the hub checked it with.
 
         So that request may be repeated after a commit that would refuse it. A hub of which none is said, or one whose
@@ -131,10 +131,11 @@ def checked(lab: wire.StartLab, configuration: Configuration) -> wire.StartLab:
 
 
 def create_app(current: Current, settings: ManagerSettings, drivers: Mapping[SystemKind, MakeSite]) -> FastAPI:
-    """Return the manager of the systems whose kind is among *drivers*, as the configuration has them now."""
+    """Return the manager of the systems that are its own, with the driver of each kind in *drivers*."""
     hubs = {name: HubClient(peer.api_url, peer.token_file) for name, peer in settings.hubs.items()}
-    systems = Systems(current, drivers)
+    systems = Systems(current, drivers, settings.name)
     notifications = Notifications(systems.certificate, hubs)
+    systems.on_change(notifications.heard)
     labs = Labs(current, systems)
 
     async def changed() -> None:
@@ -174,6 +175,7 @@ def create_app(current: Current, settings: ManagerSettings, drivers: Mapping[Sys
 
 
 def lab_ref(
+    request: Request,
     lab_id: LabPath,
     start_id: StartPath,
     system: Annotated[str, Query()],
@@ -194,6 +196,7 @@ def lab_ref(
             account=account,
             project=project,
             configuration=configuration,
+            hub=request.state.caller,
         )
     except ValidationError as error:
         place = ".".join(map(str, error.errors()[0]["loc"]))
@@ -215,7 +218,7 @@ def _add_lab_routes(app: FastAPI, labs: Labs) -> None:
         if lab.hub != request.state.caller:
             raise Forbidden("A hub starts labs in its own name only.")
         async with labs.turn(start_id):
-            answer = await labs.start(lab, SecretStr(credential or ""))
+            answer = await labs.start(lab, SecretStr(credential) if credential else None)
         token = answer.site_token.get_secret_value() if answer.site_token else None
         return answer.model_dump(mode="json") | {"site_token": token}
 
@@ -233,8 +236,9 @@ def _add_lab_routes(app: FastAPI, labs: Labs) -> None:
         return {"text": await labs.log(lab)}
 
     @app.post("/v1/labs/poll")
-    async def poll(request: wire.PollRequest) -> wire.PollAnswer:
-        return wire.PollAnswer(states=await labs.poll(request.labs))
+    async def poll(asked: wire.PollRequest, request: Request) -> wire.PollAnswer:
+        hub = request.state.caller
+        return wire.PollAnswer(states=await labs.poll([lab.model_copy(update={"hub": hub}) for lab in asked.labs]))
 
     @app.get("/v1/systems")
     async def systems() -> dict[str, wire.SystemHealth]:

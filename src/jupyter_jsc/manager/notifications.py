@@ -52,23 +52,32 @@ class Received:
     message: Message
 
 
+@dataclass(frozen=True)
+class Heard:
+    """A site's driver heard that something about a start changed."""
+
+    hub: str
+    start_id: str
+
+
 class Notifications:
     """The queue between UNICORE and the hubs."""
 
     def __init__(self, certificate: Certificate, hubs: Mapping[str, HubClient]) -> None:
         self._certificate = certificate
         self._hubs = hubs
-        self._queue: asyncio.Queue[Received] = asyncio.Queue(_QUEUE)
+        self._queue: asyncio.Queue[Received | Heard] = asyncio.Queue(_QUEUE)
         self._keys: dict[str, tuple[float, Key]] = {}
         self.dropped = 0
         """How many were dropped because the queue was full."""
 
     def accept(self, received: Received) -> None:
         """Queue a message, at once; the oldest makes room if the queue is full."""
-        if self._queue.full():
-            self._queue.get_nowait()
-            self.dropped += 1
-        self._queue.put_nowait(received)
+        self._put(received)
+
+    def heard(self, hub: str, start_id: str) -> None:
+        """Queue that a site's driver itself heard of a change, at once; there is nothing to verify."""
+        self._put(Heard(hub, start_id))
 
     def forget_keys(self) -> None:
         """Fetch every key anew when it is needed next; called when systems may have changed."""
@@ -85,12 +94,18 @@ class Notifications:
             except Exception:  # the loop's outermost frame: one bad message must not end it
                 log.exception("notification failed", start_id=received.start_id)
 
-    async def _pass_on(self, received: Received) -> None:
+    def _put(self, item: Received | Heard) -> None:
+        if self._queue.full():
+            self._queue.get_nowait()
+            self.dropped += 1
+        self._queue.put_nowait(item)
+
+    async def _pass_on(self, received: Received | Heard) -> None:
         hub = self._hubs.get(received.hub)
-        if hub is None or not await self._verified(received):
-            log.warning("notification refused", system=received.system, start_id=received.start_id)
+        if hub is None or not (isinstance(received, Heard) or await self._verified(received)):
+            log.warning("notification refused", hub=received.hub, start_id=received.start_id)
             return
-        said = received.message.bssStatus or received.message.status
+        said = "" if isinstance(received, Heard) else received.message.bssStatus or received.message.status
         await hub.notice(received.start_id, SiteNotice(code="site_spoke", text=said[:100]))
 
     async def _verified(self, received: Received) -> bool:

@@ -19,7 +19,7 @@ from jupyter_jsc.config.model import Configuration
 from jupyter_jsc.config.notices import Retention
 from jupyter_jsc.config.systems import System, SystemKind
 from jupyter_jsc.errors import InvalidRequest, JSCError, NotFound
-from jupyter_jsc.sites import Signing, Site
+from jupyter_jsc.sites import Signing, Site, Tell, Telling
 
 log = structlog.get_logger()
 
@@ -54,9 +54,11 @@ class _Driver:
 class Systems:
     """The site drivers by system. An async context manager; :meth:`follow` takes a new version over."""
 
-    def __init__(self, current: Current, drivers: Mapping[SystemKind, MakeSite]) -> None:
+    def __init__(self, current: Current, drivers: Mapping[SystemKind, MakeSite], manager: str | None = None) -> None:
         self._current = current
         self._make = drivers
+        self._manager = manager
+        self._tell: Tell = _tell_nobody
         self._in_force: dict[str, _Driver] = {}
         self._earlier: list[_Driver] = []
         self._turn = asyncio.Lock()
@@ -70,6 +72,10 @@ class Systems:
             await self._retire(driver)
         self._in_force, self._earlier = {}, []
 
+    def on_change(self, tell: Tell) -> None:
+        """Have *tell* called when a site hears that something changed; to be set before any driver is made."""
+        self._tell = tell
+
     @property
     def names(self) -> list[str]:
         """The systems of the version in force."""
@@ -82,7 +88,7 @@ class Systems:
             at_hand = [*self._in_force.values(), *self._earlier]
             served: dict[str, _Driver] = {}
             for name, system in configuration.systems.items():
-                if system.kind not in self._make:
+                if not self._serves(system):
                     log.info("system left to another manager", system=name, kind=system.kind.value)
                 elif (driver := await self._taken_over(name, configuration, at_hand)) is not None:
                     served[name] = driver
@@ -108,7 +114,7 @@ class Systems:
         Raises :class:`InvalidRequest` for a system that is not served here.
         """
         system = configuration.systems.get(name)
-        if system is None or system.kind not in self._make:
+        if system is None or not self._serves(system):
             raise self._not_served(name)
         if configuration is self._current.configuration and name in self._in_force:
             driver = self._in_force[name]
@@ -139,7 +145,7 @@ class Systems:
         known = [driver for driver in self._earlier if driver.name == name]
         configuration = await asyncio.to_thread(self._current.find, version) if version else None
         system = configuration.systems.get(name) if configuration else None
-        if configuration is not None and system is not None and system.kind in self._make:
+        if configuration is not None and system is not None and self._serves(system):
             return await self._earlier_driver(name, configuration)
         if known:
             return known[-1]
@@ -172,8 +178,14 @@ class Systems:
             if driver.made_of == made_of:
                 return driver
         system = made_of.systems[name]
-        site = await self._make[system.kind](name, system, made_of).__aenter__()
+        made = self._make[system.kind](name, system, made_of)
+        if isinstance(made, Telling):
+            made.on_change(self._tell)
+        site = await made.__aenter__()
         return _Driver(name, made_of, site)
+
+    def _serves(self, system: System) -> bool:
+        return system.kind in self._make and self._manager in {None, system.manager}
 
     async def _retire(self, driver: _Driver) -> None:
         driver.leaving = True
@@ -191,6 +203,10 @@ class Systems:
         return InvalidRequest(
             f"system: {name!r} is not served here. Allowed: {allowed}.", field="system", allowed=allowed
         )
+
+
+def _tell_nobody(hub: str, start_id: str) -> None:
+    _ = hub, start_id
 
 
 def about_system(name: str, configuration: Configuration) -> Configuration:

@@ -5,7 +5,7 @@ A driver is an async context manager that fulfils :class:`Site`; ``cli`` hands i
 one per configured system. Drivers never import each other.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from types import TracebackType
 from typing import Protocol, Self, runtime_checkable
 
@@ -25,8 +25,11 @@ class Site(Protocol):
     ) -> None:
         """Close it."""
 
-    async def start(self, lab: StartLab, credential: SecretStr) -> StartAnswer:
-        """Return the handle of the lab's job: the one of this start id if there is one already, else a new one."""
+    async def start(self, lab: StartLab, credential: SecretStr | None) -> StartAnswer:
+        """Return the handle of the lab's job: the one of this start id if there is one already, else a new one.
+
+        *credential* is the user's; None for systems without accounts, which get to see nothing of it.
+        """
 
     async def poll(self, labs: Sequence[LabRef]) -> Mapping[str, LabState]:
         """Return the states by start id; what cannot be found out is ``unknown``. Never raises for a lab."""
@@ -47,3 +50,15 @@ class Signing(Protocol):
 
     async def certificate(self) -> bytes:
         """Return the PEM certificate whose key signs them."""
+
+
+Tell = Callable[[str, str], None]
+"""Takes hub and start id of a lab about which something changed; returns at once."""
+
+
+@runtime_checkable
+class Telling(Protocol):
+    """A site that hears by itself of what changes."""
+
+    def on_change(self, tell: Tell) -> None:
+        """Have *tell* called from now on; a call is a hint, what changed is asked for by poll."""

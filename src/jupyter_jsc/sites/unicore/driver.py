@@ -20,10 +20,10 @@ from pydantic import SecretStr
 
 from jupyter_jsc.config.model import Configuration
 from jupyter_jsc.config.systems import System
-from jupyter_jsc.errors import CredentialRefused, JSCError, NotFound, SiteRefused, SiteUnavailable
+from jupyter_jsc.errors import CredentialRefused, InvalidRequest, JSCError, NotFound, SiteRefused, SiteUnavailable
 from jupyter_jsc.sites.unicore import job, read
 from jupyter_jsc.sites.unicore.transport import Caller, Connection, Refused
-from jupyter_jsc.wire import Handle, LabRef, LabState, StartAnswer, StartLab, State, SystemHealth
+from jupyter_jsc.wire import CREDENTIAL_HEADER, Handle, LabRef, LabState, StartAnswer, StartLab, State, SystemHealth
 
 log = structlog.get_logger()
 
@@ -75,12 +75,14 @@ class UnicoreSite:
     ) -> None:
         await self._connection.close()
 
-    async def start(self, lab: StartLab, credential: SecretStr) -> StartAnswer:
+    async def start(self, lab: StartLab, credential: SecretStr | None) -> StartAnswer:
         """Return the handle of the lab's job, submitted with a token of the site so that none of the user's is stored.
 
         Raises :class:`InvalidRequest`, :class:`CredentialRefused`, :class:`SiteRefused` and :class:`SiteUnavailable`;
         after the last, the same request again finds the job if there is one.
         """
+        if credential is None:
+            raise InvalidRequest("A start on this system needs the user's access token.", field=CREDENTIAL_HEADER)
         description = self._describe(lab)
         try:
             token, expires = await self._exchange(credential)

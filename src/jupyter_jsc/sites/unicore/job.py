@@ -1,22 +1,18 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """A lab → a UNICORE job description (UNICORE REST manual, "job description format"). Pure functions.
 
-Everything comes as inline imports, which UNICORE drops from what it stores: the launcher, what it is to do
-(:mod:`.steps`), and the lab's secrets in a file that only the account can read. What users choose selects parts of the
-configuration; nothing of it becomes shell text.
+Everything comes as inline imports, which UNICORE drops from what it stores: the files of
+:mod:`jupyter_jsc.sites.shipment`, which only the account can read.
 """
 
-import json
 import re
-import shlex
-from importlib import resources
 from typing import Any
 
 from jupyter_jsc.config.model import Configuration
 from jupyter_jsc.config.systems import Partition, PartitionKind, System
 from jupyter_jsc.errors import InvalidRequest
-from jupyter_jsc.sites.unicore import steps
-from jupyter_jsc.sites.unicore.steps import Chosen, known
+from jupyter_jsc.sites import shipment, steps
+from jupyter_jsc.sites.steps import Chosen, known
 from jupyter_jsc.wire import Options, StartLab
 
 _PRIVATE = "rw-------"
@@ -26,7 +22,6 @@ _MEMORY = frozenset({"MemoryPerNode", "Memory"})
 _MOST_MEMORY = 2**30
 """In bytes; what is above is lost or changed in the server's arithmetic (UNICORE/X 10.2 to 11.1)."""
 _NOT_IN_TAGS = re.compile(r"[^A-Za-z0-9:.-]")
-_SHIPPED = ("launcher.py", "prepare.py", "jsc_lab.py")
 
 
 def tags(lab: StartLab) -> list[str]:
@@ -112,41 +107,7 @@ def _notifications(url: str) -> dict[str, Any]:
 
 def _imports(lab: StartLab, system: System, chosen: Chosen) -> list[dict[str, str]]:
     runtime = lab.options.resources.get("runtime") if chosen.partition.kind is PartitionKind.BATCH else None
-    about = {
-        "lab_id": lab.lab_id,
-        "start_id": lab.start_id,
-        "events_url": lab.events_url,
-        "started_url": lab.started_url,
-        "env": lab.env,
-        "environment": chosen.environment,
-        "runtime_s": runtime * 60 if runtime else None,
-        "python": chosen.option.python,
-        "kernels": _project_folder(system, lab.options.project),
-        "steps": chosen.steps,
-    }
-    secret = {name: value.get_secret_value() for name, value in lab.secrets.items()}
-    files = {
-        "start.sh": start_script(system),
-        **{name: _shipped(name) for name in _SHIPPED},
-        "lab.json": json.dumps(about),
-        "secrets.json": json.dumps(secret),
-    }
+    files = shipment.files(lab, system, chosen, runtime * 60 if runtime else None)
     return [
         {"From": "inline://dummy", "To": name, "Data": data, "Permissions": _PRIVATE} for name, data in files.items()
     ]
-
-
-def _project_folder(system: System, project: str | None) -> str:
-    """Return the project's folder; a project is a :data:`~jupyter_jsc.wire.Key`, so it never leads elsewhere."""
-    if "{project}" in system.project_folder and not project:
-        return ""
-    return system.project_folder.replace("{project}", project or "")
-
-
-def start_script(system: System) -> str:
-    """Return ``start.sh``: the launcher in the system's bare interpreter."""
-    return f"#!/bin/bash\nexec {shlex.quote(system.launcher_python)} launcher.py\n"
-
-
-def _shipped(name: str) -> str:
-    return resources.files("jupyter_jsc.lab").joinpath(name).read_text("utf-8")

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """A user's options → what the configuration has for them, and the steps that the launcher runs before the server.
 
-Pure functions, called by :mod:`.job`. Keys of the user's choice select; every text comes from the configuration.
+Pure functions, called by :mod:`.shipment` and the drivers. Keys of the user's choice select; every text comes from the configuration.
 """
 
 import itertools
