@@ -194,6 +194,13 @@ async def test_a_start_carries_its_secrets_in_the_body(peer: Peer, manager: clie
     assert (headers[wire.CREDENTIAL_HEADER], b"user-token" in body) == ("user-token", False)
 
 
+async def test_no_credential_is_no_header(peer: Peer, manager: client.ManagerClient) -> None:
+    """A system without accounts gets none, not an empty one."""
+    peer.answers = [answer(204)]
+    await manager.stop(LAB.model_copy(update={"credential": None}))
+    assert wire.CREDENTIAL_HEADER not in peer.requests[0][2]
+
+
 async def test_credentials_travel_in_headers_only(peer: Peer, manager: client.ManagerClient) -> None:
     """Neither the service's nor the user's token stands in an address."""
     peer.answers = [answer(204)]

@@ -122,7 +122,7 @@ def _parse(model: type[wire.Message], document: Any) -> Any:
 class ManagerClient(Service):
     """A manager, as the hub sees it."""
 
-    async def start(self, lab: wire.StartLab, credential: SecretStr) -> wire.StartAnswer:
+    async def start(self, lab: wire.StartLab, credential: SecretStr | None) -> wire.StartAnswer:
         """Submit the lab, or find what an earlier request with this start id submitted."""
         body = lab.model_dump(mode="json") | {
             "secrets": {name: value.get_secret_value() for name, value in lab.secrets.items()}
@@ -160,9 +160,8 @@ class ManagerClient(Service):
             "project": lab.project,
             "configuration": lab.configuration or None,
         }
-        headers = _credential(lab.credential) if lab.credential else {}
         params = {name: value for name, value in query.items() if value is not None}
-        return await self.request(method, path, params=params, headers=headers, **options)
+        return await self.request(method, path, params=params, headers=_credential(lab.credential), **options)
 
     async def systems(self) -> dict[str, wire.SystemHealth]:
         """Return the health of this manager's systems."""
@@ -196,8 +195,8 @@ class HubClient(Service):
         await self.request("POST", f"/jsc/starts/{start_id}/notice", body=notice.model_dump(mode="json"))
 
 
-def _credential(credential: SecretStr) -> dict[str, str]:
-    return {wire.CREDENTIAL_HEADER: credential.get_secret_value()}
+def _credential(credential: SecretStr | None) -> dict[str, str]:
+    return {wire.CREDENTIAL_HEADER: credential.get_secret_value()} if credential else {}
 
 
 def _lab_ref_body(lab: wire.LabRef) -> dict[str, Any]:

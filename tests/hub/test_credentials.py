@@ -37,8 +37,9 @@ async def _of_user(name, *, refused=None):
     return SecretStr(f"of-{name}")
 
 
-async def _start(journal):
-    return await journal.open_start(names.new_start_id(), names.lab_id("t", "ann", "x"), "ann", "x", OPTIONS)
+async def _start(journal, **change):
+    lab_id = names.lab_id("t", "ann", "x")
+    return await journal.open_start(names.new_start_id(), lab_id, "ann", "x", OPTIONS | change)
 
 
 async def test_the_sites_token_comes_before_the_users(journal):
@@ -53,6 +54,18 @@ async def test_the_sites_token_comes_before_the_users(journal):
     assert ["of-ann", "of-the-site", "of-ann"] == [token.get_secret_value() for token in seen]
     assert [True, False] == refused
     assert await journal.secret(start.start_id) is None
+
+
+async def test_without_an_account_no_credential_leaves_the_hub(journal):
+    """A cluster gets to see nothing of the user's login, and nobody is asked for it."""
+
+    async def nobody(name, *, refused=None):
+        raise AssertionError("a token was asked for")
+
+    credentials, start = Credentials(journal, nobody), await _start(journal, account=None)
+
+    assert await credentials.of(start) is None
+    assert await credentials.of_user(start) is None
 
 
 async def test_the_sites_token_outlives_the_process_encrypted(journal):

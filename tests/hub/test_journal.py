@@ -70,6 +70,18 @@ async def test_events_keep_what_was_said(journal):
     assert ("lab", "queued", 25, "Queued.", "more") == (read.sender, read.code, read.progress, read.text, read.details)
 
 
+async def test_what_is_said_once_stays_once(journal):
+    """The same line of the same sender is not repeated where that is asked for; another sender's or start's counts not."""
+    start, other = await _open(journal), await _open(journal, server="other")
+    await journal.add_event(other.start_id, "site", _event("pulling"))
+    await journal.add_event(start.start_id, "hub", _event("pulling"))
+    written = [await journal.add_event(start.start_id, "site", _event("pulling"), once=True) for _ in range(2)]
+    await journal.add_event(start.start_id, "site", _event("pulled"), once=True)
+
+    assert [True, False] == [event is not None for event in written]
+    assert ["hub", "site", "site"] == [line.sender for line in await journal.events(start.start_id)]
+
+
 async def test_progress_never_steps_back(journal):
     """Also if two senders tell of the same start at the same time."""
     start = await _open(journal)

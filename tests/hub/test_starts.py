@@ -143,6 +143,29 @@ async def test_a_job_that_dies_before_the_lab_answers_fails_at_once(hub):
     await until(lambda: lab.in_state("stopped"))
 
 
+async def test_what_the_site_tells_stands_in_the_history_once(hub):
+    """Its own lines take the place of the hub's general ones; none is repeated, none speaks for the hub."""
+    lab = await hub.start("tells")
+    await lab.until_code("accepted")
+    told = [
+        {"code": "scheduled", "text": "Scheduled on node-1.", "progress": 20},
+        {"code": "ready", "text": "A site cannot say this."},
+        {"code": "pulling", "text": "Pulling the image.", "progress": 25},
+    ]
+    hub.manager.set(lab.start_id, state="queued", history=told[:1])
+    await lab.until_code("scheduled")
+    hub.manager.set(lab.start_id, state="running", nodes=["jwc01"], history=told)
+    await lab.until_code("pulling")
+    hub.manager.set(
+        lab.start_id, state="ended", text="Too large.", history=[*told, {"code": "killing", "text": "Stopping."}]
+    )
+    await lab.until_code("failed")
+
+    sites = [event["code"] for event in await lab.events() if event["sender"] == "site"]
+    assert ["scheduled", "pulling", "killing", "failed"] == [code for code in sites if code != "queued"]
+    await until(lambda: lab.in_state("stopped"))
+
+
 async def test_a_lab_that_listens_but_dies_unanswered_has_failed(hub):
     """A start is "ended" only if the lab was ready once."""
     hub.tunnels.lab_answers = False

@@ -52,12 +52,19 @@ class Credentials:
         self._token_of = token_of
         self._of_site: dict[str, SecretStr | None] = {}
 
-    async def of_user(self, start: Start, *, refused: SecretStr | None = None) -> SecretStr:
-        """Return the access token of the start's user, not that which was *refused*; raises what :class:`TokenOf` does."""
+    async def of_user(self, start: Start, *, refused: SecretStr | None = None) -> SecretStr | None:
+        """Return the access token of the start's user, not that which was *refused*; raises what :class:`TokenOf` does.
+
+        None where labs run under no account: such a system gets to see nothing of the user's login.
+        """
+        if not _has_account(start):
+            return None
         return await self._token_of(start.user, refused=refused)
 
-    async def of(self, start: Start) -> SecretStr:
-        """Return the best credential for the start."""
+    async def of(self, start: Start) -> SecretStr | None:
+        """Return the best credential for the start; None where labs run under no account."""
+        if not _has_account(start):
+            return None
         if start.start_id not in self._of_site:
             sealed = await self._journal.secret(start.start_id)
             token = (await unseal(sealed)).get("token") if sealed else None
@@ -82,3 +89,7 @@ class Credentials:
     def forget(self, start_id: str) -> None:
         """Forget a start that is cleaned up."""
         self._of_site.pop(start_id, None)
+
+
+def _has_account(start: Start) -> bool:
+    return start.options.get("account") is not None

@@ -54,6 +54,7 @@ class Journal:
 
     def __init__(self, url: str) -> None:
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="journal")
+        self._readers = ThreadPoolExecutor(1, thread_name_prefix="journal-reader")
         self._engine = create_engine(url)
         self._memory = Memory()
         self._watchers: dict[asyncio.Queue[Word], str] = {}
@@ -77,6 +78,7 @@ class Journal:
 
     def close(self) -> None:
         """Wait for what is being written, then let go of the database."""
+        self._readers.shutdown()
         self._thread.shutdown()
         self._engine.dispose()
 
@@ -160,18 +162,25 @@ class Journal:
 
         return await self._write(write, self._show) is not None
 
-    async def add_event(self, start_id: str, sender: str, line: wire.Event) -> Event:
-        """Append a line to a start's history and show it to every watcher; progress never steps back."""
+    async def add_event(self, start_id: str, sender: str, line: wire.Event, *, once: bool = False) -> Event | None:
+        """Append a line to a start's history and show it to every watcher; progress never steps back.
 
-        def write(session: Session) -> tuple[Start, Event]:
+        With *once* nothing happens, and None is returned, if the sender has said the same in this start before.
+        """
+
+        def write(session: Session) -> tuple[Start, Event] | None:
             row = session.get_one(StartRow, start_id)
+            same = (EventRow.sender == sender, EventRow.code == line.code, EventRow.text == line.text)
+            if once and session.scalar(select(EventRow.id).where(EventRow.start_id == start_id, *same).limit(1)):
+                return None
             # Asked here, not before: two senders may be on their way at the same time.
             reached = session.scalar(select(func.max(EventRow.progress)).where(EventRow.start_id == start_id)) or 0
             progress = max(line.progress, reached)
             added = _add_event(session, row, sender, line.model_copy(update={"progress": progress}))
             return _start(row, added), _event(added)
 
-        return (await self._write(write, self._show))[1]
+        written = await self._write(write, self._show)
+        return written and written[1]
 
     async def secret(self, start_id: str) -> bytes | None:
         """Return the encrypted token of the site for this start."""
@@ -186,6 +195,18 @@ class Journal:
         """Return a start's history, the oldest event first."""
         query = select(EventRow).where(EventRow.start_id == start_id).order_by(EventRow.id)
         return await self._write(lambda session: [_event(row) for row in session.scalars(query)])
+
+    async def read(self, query: Callable[[Session], Result]) -> Result:
+        """Return what *query* reads, beside whatever is being written: one that takes long holds up no start."""
+
+        def reading() -> Result:
+            with Session(self._engine) as session:
+                return query(session)
+
+        try:
+            return await asyncio.get_running_loop().run_in_executor(self._readers, reading)
+        except OperationalError as error:
+            raise Unavailable("The portal's database does not answer at the moment.") from error
 
     async def last_id(self) -> int:
         """Return the id of the newest event of all."""

@@ -196,6 +196,8 @@ class Starts:
                 log.info("site refuses its own token, using the user's", start_id=start.start_id)
             return
         before, live.state = live.state, state
+        if state.history != before.history:
+            await self._tell(start.start_id, state.history)
         if state.state is wire.State.ENDED:
             outcome = "ended" if await self.was_ready(start.start_id) else "failed"
             text = state.text or "The job has ended."
@@ -209,12 +211,20 @@ class Starts:
             await self.journal.update(start.start_id, ends=state.ends)
         if state.state is before.state and state.text == before.text:
             return
+        if state.history and not state.text:
+            return  # the site's own lines say more
         if state.state is wire.State.QUEUED:
             text = state.text or f"Queued on {await self._label(start)}."
             await self.say(start.start_id, "queued", 25, text, sender="site")
         elif state.state is wire.State.RUNNING and before.state is not wire.State.RUNNING and not start.host:
             where = f"Running on {', '.join(state.nodes)}." if state.nodes else "The job is running."
             await self.say(start.start_id, "running", 45, where, sender="site")
+
+    async def _tell(self, start_id: str, history: list[wire.Event]) -> None:
+        """Append what the site tells of the start and the journal does not have yet."""
+        for event in history:
+            if event.code not in HUB_CODES:
+                await self.journal.add_event(start_id, "site", event, once=True)
 
     async def finish(self, start_id: str, outcome: str, sender: str, text: str, *, details: str = "") -> bool:
         """Close a start and wake whoever waits for it; the supervisor cleans up. False if it was closed already."""
