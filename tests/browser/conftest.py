@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 import pytest_asyncio
-from playwright.async_api import Browser, ConsoleMessage, Page, async_playwright
+from playwright.async_api import Browser, ConsoleMessage, Page, async_playwright, expect
 
 from tests.ring.centre import Centre
 from tests.ring.system import PASSWORDS, Ring
@@ -21,6 +21,9 @@ ARGUMENTS = [
 ]
 OUTPUT = Path("test-output")
 LABELS = {"jsc": "JSC account", "aai": "Helmholtz AAI"}
+
+# A loaded machine may take long over anything; nothing here is about time.
+expect.set_options(timeout=30_000)
 
 Visit = Callable[..., "contextlib.AbstractAsyncContextManager[Page]"]
 

@@ -350,7 +350,7 @@ def test_nothing_is_lost_between_replay_and_live(tmp_path_factory, acts):
             else:
                 await asyncio.sleep(0)
         expected = [line.id for line in await asyncio.gather(*writes)]
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(60):
             while any(len(ids) < len(expected) for ids in seen):
                 await asyncio.sleep(0.001)
         for task in tasks:

@@ -200,7 +200,7 @@ async def test_ending_the_hub_ends_no_start(hub):
     stream = await hub.session.get(
         f"{hub.hub}/api/jsc/stream", headers={"Authorization": f"token {hub.tokens['alice']}"}
     )
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(60):
         await hub.end()
     stream.close()
     await hub.begin()

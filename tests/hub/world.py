@@ -91,7 +91,7 @@ from pydantic import SecretStr
 
 from jupyter_jsc import errors, log
 from jupyter_jsc.config.settings import HubSettings
-from jupyter_jsc.hub.configure import configure
+from jupyter_jsc.hub.configure import Dashboard, configure
 from jupyter_jsc.hub.handlers import API_HANDLERS
 from jupyter_jsc.hub.portal import Portal
 from jupyter_jsc.hub.stream import STREAM_HANDLERS
@@ -147,7 +147,7 @@ class Names(DummyAuthenticator):
 
 c = get_config()
 configure(c, settings_file=folder / "none", manager_tokens={"unicoremgr": facts["manager_token"]},
-    accounts_token=facts["accounts_token"])
+    accounts_token=facts["accounts_token"], dashboard=Dashboard(facts["manager_address"], facts["dashboard_token"]))
 c.JupyterHub.authenticator_class = Names
 c.JupyterHub.proxy_class = RoutesInAFile
 c.JupyterHub.db_url = database
@@ -166,6 +166,9 @@ c.Names.allow_all = c.Names.enable_auth_state = True
 '''
 
 
+_FACTS = ("port", "admin_token", "manager_token", "accounts_token", "dashboard_token", "manager_address")
+
+
 def free_port():
     """A port of loopback that was free a moment ago."""
     with socket.socket() as probe:
@@ -173,7 +176,7 @@ def free_port():
         return probe.getsockname()[1]
 
 
-async def until(condition, seconds=20):
+async def until(condition, seconds=60):
     """Wait until *condition* (maybe a coroutine function) gives something true; return that."""
     async with asyncio.timeout(seconds):
         while True:
@@ -359,6 +362,7 @@ class World:
     admin_token: str = "a" * 64
     manager_token: str = "m" * 64
     accounts_token: str = "p" * 64
+    dashboard_token: str = "d" * 64
     tokens: dict = field(default_factory=dict)
     process: asyncio.subprocess.Process | None = None
 
@@ -563,7 +567,7 @@ async def world(folder):
     (folder / "login").write_text("")
     async with aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=30)) as session:
         made = World(folder, free_port(), manager, tunnels, session, published, manager_address, tunnels_address)
-        facts = {name: getattr(made, name) for name in ("port", "admin_token", "manager_token", "accounts_token")}
+        facts = {name: getattr(made, name) for name in _FACTS}
         (folder / "facts.json").write_text(json.dumps(facts))
         try:
             await made.begin()
