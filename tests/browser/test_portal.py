@@ -130,7 +130,7 @@ async def test_from_form_to_cell_and_back(visit: Visit, ring: Ring, alice: Porta
         await expect(page.get_by_text("Submitting to JUWELS").first).to_be_visible()
         await expect(page.get_by_text(re.compile("Queued|accepted the job")).first).to_be_visible(timeout=SLOW_MS)
         await expect(page.get_by_text(re.compile("Starting the server on jwc")).first).to_be_visible(timeout=SLOW_MS)
-        await page.wait_for_url("**/user/alice/climate-analysis/lab**", timeout=SLOW_MS)
+        await page.wait_for_url("**/user/alice/climate-analysis/lab**", timeout=SLOW_MS, wait_until="commit")
 
         await page.get_by_title(re.compile("Python 3")).first.click(timeout=SLOW_MS)
         await expect(page.get_by_text(re.compile(r"Python 3.*\| Idle"))).to_be_visible(timeout=SLOW_MS)
