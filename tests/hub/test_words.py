@@ -1,13 +1,11 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Words on pages: languages, times, lengths of time, resources, facts."""
-
-from datetime import UTC, datetime, timedelta, timezone
+"""Words on pages: languages, resources, facts."""
 
 import pytest
 
 from jupyter_jsc.config.base import Text
 from jupyter_jsc.hub import words
-from tests.hub.offer import CONFIGURATION, NOW
+from tests.hub.offer import CONFIGURATION
 
 OPTIONS = {
     "system": "juwels",
@@ -33,40 +31,6 @@ OPTIONS = {
 def test_said_names_the_language_where_it_is_not_the_pages(text, language, said):
     """The centre's words in the request's language, marked where that is another than the page's."""
     assert said == words.said(text, language)
-
-
-@pytest.mark.parametrize(
-    ("seconds", "said"),
-    [(0, "0 s"), (59, "59 s"), (60, "1 min"), (95, "1 min 35 s"), (600, "10 min"), (3599, "59 min"), (3600, "1 h"),
-     (8040, "2 h 14 min"), (86400, "1 d"), (93600, "1 d 2 h"), (-5, "0 s")],
-)  # fmt: skip
-def test_duration(seconds, said):
-    assert said == words.duration(seconds)
-
-
-@pytest.mark.parametrize(
-    ("before", "said"),
-    [({"seconds": 3}, "just now"), ({"seconds": 40}, "40 s ago"), ({"minutes": 12}, "12 min ago"),
-     ({"hours": 5}, "5 h ago"), ({"hours": 30}, "yesterday"), ({"days": 3}, "3 days ago"),
-     ({"days": 40}, "on 14 Oct 2026"), ({"seconds": -5}, "just now")],
-)  # fmt: skip
-def test_ago(before, said):
-    """Relative words, with the exact time for the hover."""
-    moment = words.ago(NOW - timedelta(**before), NOW)
-    assert said == moment.text
-    assert datetime.fromisoformat(moment.iso) == NOW - timedelta(**before)
-
-
-def test_left_counts_whole_minutes():
-    """Seconds are of no interest until the last minute."""
-    assert words.left(NOW + timedelta(seconds=8099), NOW).text == "2 h 14 min left"
-    assert words.left(NOW + timedelta(seconds=42), NOW).text == "42 s left"
-
-
-def test_clock_is_date_and_time_as_the_centre_wrote_it():
-    summer = timezone(timedelta(hours=2))
-    assert words.clock(datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)).text == "2026-01-02 03:04 UTC"
-    assert words.clock(datetime(2026, 7, 2, 3, 4, tzinfo=summer)).text == "2026-07-02 03:04 UTC+02:00"
 
 
 @pytest.mark.parametrize(

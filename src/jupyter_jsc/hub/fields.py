@@ -14,8 +14,9 @@ from jupyter_jsc.config.base import Language
 from jupyter_jsc.config.notices import Reservation
 from jupyter_jsc.config.systems import Resource
 from jupyter_jsc.hub.completion import Selection, limits, selected
-from jupyter_jsc.hub.words import NOTHING, Moment, Said, clock, listed, names_limits, said
+from jupyter_jsc.hub.words import NOTHING, Said, listed, names_limits, said
 from jupyter_jsc.rights.tree import NOBODY, OptionTree, SoftwareChoice
+from jupyter_jsc.times import Moment, clock
 
 _MOST_NAMES = 6
 

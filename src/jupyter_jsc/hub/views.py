@@ -15,8 +15,9 @@ from jupyter_jsc.hub.completion import complete
 from jupyter_jsc.hub.labs import Lab
 from jupyter_jsc.hub.records import Event, Start
 from jupyter_jsc.hub.sentences import STEPS, Told, details_of, labels_of, tell
-from jupyter_jsc.hub.words import NOTHING, Moment, Said, ago, duration, facts, left, said
+from jupyter_jsc.hub.words import NOTHING, Said, facts, said
 from jupyter_jsc.rights.tree import OptionTree
+from jupyter_jsc.times import Moment, ago, duration, left
 
 PHASES = ("submitted", "queued", "starting", "tunnel", "ready")
 _PHASE_OF_CODE = {
