@@ -17,6 +17,7 @@ from jupyter_jsc.hub import labs
 from jupyter_jsc.hub.access import ACCESS_HANDLERS
 from jupyter_jsc.hub.api import JSCHandler, answers_errors
 from jupyter_jsc.hub.callbacks import CALLBACK_HANDLERS
+from jupyter_jsc.hub.operators import OPERATOR_HANDLERS
 from jupyter_jsc.hub.portal import Portal
 from jupyter_jsc.hub.readiness import READY_HANDLERS
 from jupyter_jsc.rights.tree import OptionTree
@@ -185,6 +186,7 @@ API_HANDLERS: list[tuple[str, type[APIHandler]]] = [
     *CALLBACK_HANDLERS,
     *ACCESS_HANDLERS,
     *READY_HANDLERS,
+    *OPERATOR_HANDLERS,
     (rf"/api/jsc/labs/{_LAB}/cancel", CancelHandler),
     (rf"/api/jsc/labs/{_LAB}/starts", StartsHandler),
     (rf"/api/jsc/labs/{_LAB}/starts/{_START}/events", HistoryHandler),

@@ -13,6 +13,8 @@ from jupyter_jsc.config.model import Configuration
 from jupyter_jsc.hub.clients import Clients
 from jupyter_jsc.wire import SystemHealth
 
+_TUNNELMGR = "tunnelmgr"
+
 
 @dataclass(frozen=True)
 class _Answer:
@@ -29,6 +31,7 @@ class Health:
         self._clients = clients
         self._answers: dict[str, _Answer] = {}
         self._tunnelmgr: bool | None = None
+        self._silent: dict[str, datetime] = {}
 
     async def ask_manager(self, name: str) -> None:
         """Ask a manager about its systems; a silence is an answer too."""
@@ -46,8 +49,16 @@ class Health:
             await (await self._clients.tunnels()).request("GET", "/health/live", attempts=1)
         except errors.JSCError:
             self._tunnelmgr = False
+            self._silent.setdefault(_TUNNELMGR, datetime.now(UTC))
         else:
             self._tunnelmgr = True
+            self._silent.pop(_TUNNELMGR, None)
+
+    @property
+    def silent_since(self) -> dict[str, datetime]:
+        """Manager, or ``tunnelmgr`` → since when it has not answered; those that do are not in there."""
+        managers = {name: answer.silent_since for name, answer in self._answers.items()}
+        return {name: since for name, since in managers.items() if since is not None} | self._silent
 
     def systems(self, configuration: Configuration) -> dict[str, SystemHealth]:
         """Return what is known of each system; one whose manager was not asked yet is not in there."""
@@ -71,4 +82,4 @@ class Health:
             f"managers.{name}": words[answer.silent_since is None if answer else None]
             for name, answer in answers.items()
         }
-        return managers | {"tunnelmgr": words[self._tunnelmgr]}
+        return managers | {_TUNNELMGR: words[self._tunnelmgr]}
