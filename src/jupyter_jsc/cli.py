@@ -106,6 +106,8 @@ def _serve(application: FastAPI, own: settings.ServiceSettings) -> None:
         application,
         host=own.host,
         port=own.port,
+        ssl_certfile=own.certificate_file,
+        ssl_keyfile=own.key_file,
         log_config=None,
         access_log=False,
         server_header=False,

@@ -12,7 +12,6 @@ from jupyter_jsc.errors import InvalidRequest
 
 SERVICE = {"port": 8001, "configuration": "/etc/jsc", "callers_file": "/etc/jsc/callers.yaml"}
 MANAGER = SERVICE | {
-    "public_url": "https://manager",
     "hubs": {"demo": {"api_url": "https://portal/hub/api", "token_file": "/etc/jsc/hub-token"}},
 }
 TUNNELMGR = SERVICE | {
@@ -53,6 +52,13 @@ def test_each_missing_or_misspelt_setting_is_named(tmp_path: Path, model: type[A
         (settings.ManagerSettings, MANAGER, {"port": 0}, "port"),
         (settings.ManagerSettings, MANAGER, {"port": 70000}, "port"),
         (settings.ManagerSettings, MANAGER, {"hubs": {"de mo": MANAGER["hubs"]["demo"]}}, "hubs"),
+        (
+            settings.ManagerSettings,
+            MANAGER,
+            {"certificate_file": "/tls.crt"},
+            "certificate_file and key_file go together",
+        ),
+        (settings.TunnelMgrSettings, TUNNELMGR, {"key_file": "/tls.key"}, "certificate_file and key_file go together"),
         (settings.TunnelMgrSettings, TUNNELMGR, {"first_port": 80}, "first_port"),
         (settings.TunnelMgrSettings, TUNNELMGR, {"first_port": 30000}, "first_port 30000 is above last_port 29999"),
         (settings.HubSettings, HUB, {"poll_interval_s": 0}, "poll_interval_s"),

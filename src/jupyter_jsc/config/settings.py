@@ -7,21 +7,37 @@ Read from one YAML file at start by ``cli``. What a centre offers stands in :mod
 from pathlib import Path
 from typing import Self
 
-from pydantic import Field, model_validator
+from pydantic import Field, HttpUrl, model_validator
 
 from jupyter_jsc.config.base import Section
 from jupyter_jsc.wire import Key
 
 
-class ServiceSettings(Section):
-    """What every REST service of ours needs."""
+class Listening(Section):
+    """What every process of ours needs that answers over HTTP."""
 
     host: str = "127.0.0.1"
     port: int = Field(ge=1, le=65535)
     configuration: Path
     """Folder of the configuration."""
+
+
+class ServiceSettings(Listening):
+    """What every REST service of ours needs."""
+
     callers_file: Path
     """YAML: name of the calling service → SHA-256 of its token, hexadecimal. Read again when it changes."""
+    certificate_file: Path | None = None
+    """PEM file of its own certificate and those between it and the authority. None: plain HTTP, for loopback or behind
+    something that speaks TLS."""
+    key_file: Path | None = None
+    """PEM file of the certificate's private key."""
+
+    @model_validator(mode="after")
+    def _certificate_has_key(self) -> Self:
+        if (self.certificate_file is None) != (self.key_file is None):
+            raise ValueError("certificate_file and key_file go together: give both or neither")
+        return self
 
 
 class HubPeer(Section):
@@ -90,3 +106,17 @@ class HubSettings(Section):
     tunnelmgr_token_file: Path
     poll_interval_s: float = Field(default=10.0, gt=0)
     """How often the supervisor asks each manager about all labs."""
+
+
+class DashboardSettings(Listening):
+    """The dashboard."""
+
+    base_url: str = Field(default="/", pattern=r"^/([A-Za-z0-9._~-]+/)*$")
+    """The hub's ``base_url``: the path of the whole portal as browsers see it."""
+    hub_api_url: HttpUrl
+    """The hub's API, e.g. ``http://hub:8081/hub/api``."""
+    hub_token_file: Path
+    """The token that the hub knows the dashboard by."""
+    manager_token_files: dict[Key, Path]
+    """Manager → file with the token that it knows the dashboard by."""
+    tunnelmgr_token_file: Path
