@@ -137,7 +137,7 @@ class Manager(Values):
     """Its name among `managers` of the configuration; it serves the systems with this manager."""
     replicas: int = Field(default=2, ge=1, le=20)
     """How many run; they keep no state, and any of them answers for all labs."""
-    secret: ObjectName = "k8smgr"  # noqa: S105 - the name of a Secret
+    secret: ObjectName = "k8smgr"
     """The Secret with `callers.yaml` (hub: SHA-256 of the token that it comes with) and, for each hub, `HUB.token` (the
     token that K8sMgr comes with to that hub)."""
     expose: Expose = Expose.INGRESS

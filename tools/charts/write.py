@@ -45,7 +45,9 @@ def _section(model: type[Values], values: dict[str, Any], depth: int) -> Iterato
         if depth == 0:
             yield ""
         words = " ".join((info.description or "").split())
-        yield from textwrap.wrap(words, _WIDTH - len(indent), initial_indent=f"{indent}# ", subsequent_indent=f"{indent}# ")
+        yield from textwrap.wrap(
+            words, _WIDTH - len(indent), initial_indent=f"{indent}# ", subsequent_indent=f"{indent}# "
+        )
         inner = _model(info)
         if inner is not None and get_origin(info.annotation) is None:
             yield f"{indent}{alias}:"
