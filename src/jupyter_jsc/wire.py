@@ -233,6 +233,8 @@ class JumpHostInfo(Message):
     connected: bool
     tunnels: int
     heartbeat_age_s: float | None = None
+    hub_forward: str | None = None
+    """How its way back to the hub is: ``open``, or why it is not; None: it has none."""
 
 
 class JumpHostChange(Message):

@@ -36,7 +36,7 @@ def create_app(current: Current, settings: TunnelMgrSettings) -> FastAPI:
         callers=service.Callers(settings.callers_file),
         probes={"jump_hosts": tunnels.health},
         lifespan=lifespan,
-        details=current.details,
+        details=lambda: {**current.details(), "ways_back_not_open": tunnels.ways_back.troubles()},
         collectors=[current],
     )
     _add_routes(app, tunnels)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""The records of endpoints: which lab is reached by which local port. One SQLite file.
+"""The records of endpoints: which lab is reached by which local port; and of ways back. One SQLite file.
 
 A record outlives TunnelMgr and its masters, so a tunnel that is made again has the same endpoint. Called by
 :mod:`.tunnels`; each call is one short transaction.
@@ -10,6 +10,7 @@ from dataclasses import astuple, dataclass
 from pathlib import Path
 
 from jupyter_jsc.errors import Unavailable
+from jupyter_jsc.tunnelmgr.mux import REMOTE, Forward
 
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS endpoints (
@@ -23,6 +24,13 @@ CREATE TABLE IF NOT EXISTS endpoints (
     configuration TEXT NOT NULL DEFAULT ''
 );
 CREATE TABLE IF NOT EXISTS jump_hosts (name TEXT PRIMARY KEY, state TEXT NOT NULL);
+CREATE TABLE IF NOT EXISTS ways_back (
+    jump_host TEXT PRIMARY KEY,
+    listen_host TEXT NOT NULL,
+    listen_port INTEGER NOT NULL,
+    host TEXT NOT NULL,
+    port INTEGER NOT NULL
+);
 """
 _LATER = {"configuration": "TEXT NOT NULL DEFAULT ''"}
 """Columns that a file of an earlier release may lack."""
@@ -104,6 +112,18 @@ class Endpoints:
     def set_jump_host_state(self, name: str, state: str) -> None:
         """Write the state of a jump host; it stays over restarts."""
         self._database.execute("INSERT OR REPLACE INTO jump_hosts VALUES (?, ?)", (name, state))
+
+    def ways_back(self) -> dict[str, Forward]:
+        """Return the remote forwards that masters were last asked for, by name of the jump host."""
+        rows = self._database.execute("SELECT jump_host, listen_host, listen_port, host, port FROM ways_back")
+        return {row[0]: Forward(row[1], row[2], row[3], row[4], REMOTE) for row in rows}
+
+    def set_way_back(self, name: str, forward: Forward | None) -> None:
+        """Write what a jump host's master is asked for; None: it has no remote forward of ours any more."""
+        self._database.execute("DELETE FROM ways_back WHERE jump_host = ?", (name,))
+        if forward is not None:
+            row = (name, forward.listen_host, forward.listen_port, forward.host, forward.port)
+            self._database.execute("INSERT INTO ways_back VALUES (?, ?, ?, ?, ?)", row)
 
     def remove(self, lab_id: str) -> None:
         """Delete the lab's record, if there is one."""

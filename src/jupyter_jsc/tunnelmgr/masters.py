@@ -72,7 +72,10 @@ class Master:
         async with self._making:
             if self._mux is not None:
                 return self._mux
-            connection = await self._adopt() or await self._start()
+            try:
+                connection = await self._adopt() or await self._start()
+            except OSError as error:
+                raise Unavailable("OpenSSH's client cannot be run.", jump_host=self.name, reason=str(error)) from error
             try:
                 await self._begin_heartbeat()
             except Unavailable:
@@ -255,6 +258,13 @@ async def terminate_all(runtime_dir: Path) -> None:
     for path in list(runtime_dir.glob("m????????????")):  # noqa: ASYNC240  a handful of names, at the end of a process
         await _terminate(path)
         path.unlink(missing_ok=True)
+
+
+async def terminate(runtime_dir: Path, name: str) -> None:
+    """End the master of one jump host, whoever started it."""
+    path = socket_path(runtime_dir, name)
+    await _terminate(path)
+    path.unlink(missing_ok=True)
 
 
 async def _terminate(path: Path) -> None:

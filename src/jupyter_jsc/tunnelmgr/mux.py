@@ -19,7 +19,7 @@ HELLO, ALIVE_CHECK, TERMINATE = 0x00000001, 0x10000004, 0x10000005
 OPEN_FORWARD, CLOSE_FORWARD = 0x10000006, 0x10000007
 OK, DENIED, FAILURE, ALIVE = 0x80000001, 0x80000002, 0x80000003, 0x80000005
 VERSION = 4
-LOCAL = 1
+LOCAL, REMOTE = 1, 2
 LARGEST_PACKET = 64 * 1024
 REQUEST_S = 5.0
 """Time limit of one request, seconds."""
@@ -27,12 +27,13 @@ REQUEST_S = 5.0
 
 @dataclass(frozen=True)
 class Forward:
-    """A local forward: listen here, connect there."""
+    """Listen here, connect there; a remote one listens there and connects here."""
 
     listen_host: str
     listen_port: int
     host: str
     port: int
+    kind: int = LOCAL
 
 
 @dataclass(frozen=True)
@@ -82,10 +83,10 @@ def packet(kind: int, *numbers: int, tail: bytes = b"") -> bytes:
 
 
 def forward_packet(kind: int, request_id: int, forward: Forward) -> bytes:
-    """Return the packet that opens or closes a local forward."""
+    """Return the packet that opens or closes a forward."""
     listen = string(forward.listen_host) + struct.pack(">I", forward.listen_port)
     connect = string(forward.host) + struct.pack(">I", forward.port)
-    return packet(kind, request_id, LOCAL, tail=listen + connect)
+    return packet(kind, request_id, forward.kind, tail=listen + connect)
 
 
 def parse(body: bytes) -> Reply:
@@ -128,12 +129,13 @@ class Mux:
     async def open_forward(self, forward: Forward) -> None:
         """Make the master listen for *forward*; the same one again changes nothing.
 
-        Raises :class:`Conflict` if the listener's port is taken, by another forward or another program.
+        Raises :class:`Conflict` if the listener's port is taken, by another forward or another program; for a remote
+        forward also if the SSH server does not permit it: it does not say which.
         """
         request_id = next(self._ids)
         reply = await self._ask(request_id, forward_packet(OPEN_FORWARD, request_id, forward))
         if reply.kind != OK:
-            raise Conflict("The local port is taken.", port=forward.listen_port, reason=reply.reason)
+            raise Conflict("The port is taken or not permitted.", port=forward.listen_port, reason=reply.reason)
 
     async def close_forward(self, forward: Forward) -> None:
         """Make the master listen no more; one that is not there is closed already."""

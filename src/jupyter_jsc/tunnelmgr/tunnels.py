@@ -7,7 +7,6 @@ was removed, or that has another address now, keeps its connection until its las
 """
 
 import asyncio
-import ipaddress
 import random
 from collections.abc import Mapping
 from dataclasses import replace
@@ -16,11 +15,14 @@ import structlog
 
 from jupyter_jsc.config.current import Current
 from jupyter_jsc.config.settings import TunnelMgrSettings
-from jupyter_jsc.config.systems import JumpHost, System
-from jupyter_jsc.errors import Conflict, HostKeyChanged, InvalidRequest, JSCError, NotFound, TargetRefused, Unavailable
+from jupyter_jsc.config.systems import HubForward, JumpHost, System
+from jupyter_jsc.errors import Conflict, HostKeyChanged, InvalidRequest, JSCError, NotFound, Unavailable
+from jupyter_jsc.tunnelmgr import masters, mux
 from jupyter_jsc.tunnelmgr.endpoints import Endpoint, Endpoints
 from jupyter_jsc.tunnelmgr.masters import Client, Master
 from jupyter_jsc.tunnelmgr.mux import Forward, Mux
+from jupyter_jsc.tunnelmgr.targets import check_target
+from jupyter_jsc.tunnelmgr.ways_back import WaysBack
 from jupyter_jsc.wire import JumpHostInfo, JumpHostState, OpenTunnel, Tunnel
 
 log = structlog.get_logger()
@@ -47,6 +49,7 @@ class Tunnels:
         self._busy: dict[str, asyncio.Lock] = {}
         self._watched: set[str] = set()
         self._tasks: asyncio.TaskGroup | None = None
+        self.ways_back = WaysBack(self.endpoints, settings.hub_address, self._aside, self._remaining)
 
     async def run(self) -> None:
         """Restore every recorded tunnel, and keep masters and tunnels alive until cancelled."""
@@ -57,16 +60,19 @@ class Tunnels:
                 tasks.create_task(self._restore(name))
             for name in used - set(self._masters):
                 tasks.create_task(self._restore_removed(name))
+            self.ways_back.run(tasks, self._hub_forwards())
             await asyncio.Event().wait()
 
     async def follow(self) -> None:
         """Take over the jump hosts of the version in force. Called after each change of the configuration."""
         configured = self._configured()
         self._know(configured)
+        self.ways_back.follow(self._hub_forwards())
         for name, master in list(self._masters.items()):
             if name in configured and self._state(name) is JumpHostState.CLOSED and master.connected:
                 await master.drop()  # whoever watches it moves its tunnels
             await self._tidy(name)
+        self.ways_back.follow(self._hub_forwards())
 
     async def release(self) -> None:
         """Let go of every master without ending it, and close the records."""
@@ -100,6 +106,7 @@ class Tunnels:
             if record is not None and start_id in {None, record.start_id}:
                 await self._close(record)
                 await self._tidy(record.jump_host)
+                self.ways_back.follow(self._hub_forwards())
         self._busy.pop(lab_id, None)
 
     def get(self, lab_id: str) -> Tunnel:
@@ -124,6 +131,7 @@ class Tunnels:
             raise NotFound(f"There is no jump host {name!r}.")
         self._states[name] = state
         self.endpoints.set_jump_host_state(name, state)
+        self.ways_back.follow(self._hub_forwards())
         if state is JumpHostState.CLOSED:
             await self._masters[name].drop()
             await self._move_from(name)
@@ -204,7 +212,22 @@ class Tunnels:
             await master.watch()
         finally:
             self._watched.discard(name)
+            self.ways_back.lost(name)
         await self._restore(name)
+
+    async def _aside(self, name: str) -> Mux:
+        """Return another connection to a jump host's master, the caller's own: a request on it holds up no tunnel."""
+        await self._connected(name)
+        return await mux.connect(masters.socket_path(self._settings.runtime_dir, name))
+
+    async def _remaining(self, name: str) -> Mux | None:
+        """Return a connection to a master that is in use, or end one that is not: nobody else might."""
+        master = self._masters.get(name)
+        in_use = master is not None and (master.connected or self._uses(name))
+        if in_use and self._state(name) is not JumpHostState.CLOSED:
+            return await self._aside(name)
+        await masters.terminate(self._settings.runtime_dir, name)
+        return None
 
     async def _restore_removed(self, name: str) -> None:
         """Make the forwards of a jump host again that the version in force has no more: as it was, if that is known."""
@@ -219,7 +242,7 @@ class Tunnels:
     async def _tidy(self, name: str) -> None:
         """End a connection that no tunnel uses if its jump host was removed or is reached in another way now."""
         master = self._masters.get(name)
-        if master is None or any(record.jump_host == name for record in self.endpoints.all()):
+        if master is None or self._uses(name):
             return
         removed = name not in self._configured()
         if removed:
@@ -282,6 +305,20 @@ class Tunnels:
         allowed = ", ".join(in_force)
         raise InvalidRequest(f"system: {name!r} is not known. Allowed: {allowed}.", field="system", allowed=allowed)
 
+    def _uses(self, name: str) -> bool:
+        return any(record.jump_host == name for record in self.endpoints.all())
+
+    def _hub_forwards(self) -> dict[str, HubForward]:
+        """Return the ways back that are wanted, by jump host; one that was removed keeps its own for the labs it has."""
+        configured = self._configured()
+        return {
+            name: master.jump_host.hub_forward
+            for name, master in self._masters.items()
+            if master.jump_host.hub_forward is not None
+            and (name in configured or self._uses(name))
+            and self._state(name) is not JumpHostState.CLOSED
+        }
+
     def _configured(self) -> dict[str, JumpHost]:
         systems = self._current.configuration.systems.values()
         return {name: jump_host for system in systems for name, jump_host in system.jump_hosts.items()}
@@ -322,6 +359,7 @@ class Tunnels:
             connected=master is not None and master.connected,
             tunnels=sum(record.jump_host == name for record in self.endpoints.all()),
             heartbeat_age_s=None if beat is None else round(now - beat, 3),
+            hub_forward=self.ways_back.state(name),
         )
 
     def _forward(self, record: Endpoint) -> Forward:
@@ -340,22 +378,6 @@ class Tunnels:
             jump_host=record.jump_host,
             connected=master is not None and master.connected,
         )
-
-
-def check_target(system: System, host: str) -> None:
-    """Raise :class:`TargetRefused` unless labs of *system* may listen on *host*.
-
-    Addresses of loopback, link-local and other special networks need a network in ``lab_hosts`` that names them.
-    """
-    try:
-        address = ipaddress.ip_address(host)
-    except ValueError:
-        special = host.lower().rstrip(".").split(".")[-1] in {"localhost", "localdomain"}
-    else:
-        special = address.is_loopback or address.is_link_local or address.is_multicast or address.is_unspecified
-    narrow = [pattern for pattern in system.lab_hosts if pattern.rstrip("*") and not (special and "/" not in pattern)]
-    if not system.allows_host(host) or (special and not narrow):
-        raise TargetRefused(f"Labs of {system.label} may not listen on this host.", host=host[:100])
 
 
 def _target(record: Endpoint) -> tuple[str, str, int]:
