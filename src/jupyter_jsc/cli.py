@@ -67,6 +67,16 @@ def tunnelmgr(
 
 
 @app.command()
+def dashboard(settings_file: SettingsFile) -> None:
+    """Run the dashboard: systems, labs, starts, tunnels and failures, for operators and support."""
+    from jupyter_jsc.dashboard import app as pages
+
+    log.configure("dashboard")
+    own = load.load_file(settings.DashboardSettings, settings_file)
+    _serve(pages.create_app(Current(own.configuration), own), own)
+
+
+@app.command()
 def demo(
     folder: Annotated[Path, typer.Option(help="Where the demo keeps labs, settings and logs.")] = Path(".demo"),
     port: Annotated[
@@ -101,7 +111,7 @@ def demo_world(settings_file: SettingsFile) -> None:
     asyncio.run(world.run(load.load_file(world.WorldSettings, settings_file)))
 
 
-def _serve(application: FastAPI, own: settings.ServiceSettings) -> None:
+def _serve(application: FastAPI, own: settings.Listening) -> None:
     uvicorn.run(
         application,
         host=own.host,

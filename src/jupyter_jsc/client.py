@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """Clients of our services: one method per route, over one aiohttp wrapper with limits, retries and a request id.
 
-The hub calls managers and TunnelMgr, a manager calls the hub. Every method raises the error class that the
+The hub calls managers and TunnelMgr, a manager calls the hub, the dashboard all of them. Every method raises the error class that the
 other side raised; what never came back as an answer is :class:`errors.Unavailable`.
 """
 
@@ -10,14 +10,16 @@ import ssl
 import uuid
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, Self, TypeVar
 
 import aiohttp
 import stamina
 import structlog
 from pydantic import SecretStr, TypeAdapter, ValidationError
 
-from jupyter_jsc import errors, wire
+from jupyter_jsc import errors, operators, wire
+
+Answer = TypeVar("Answer")
 
 _NONE: Mapping[str, str] = {}
 
@@ -67,6 +69,12 @@ class Service:
                 return await self._once(method, path, timeout_s, json=body, params=params, headers=headers)
         raise AssertionError("retry_context ends by returning or raising")
 
+    async def version(self) -> str:
+        """Return the version of the configuration that the service has in force; empty if it does not tell."""
+        document = await self.request("GET", "/health/live", attempts=1)
+        details = document.get("details") if isinstance(document, dict) else None
+        return str(details.get("configuration", ""))[:64] if isinstance(details, dict) else ""
+
     async def _once(
         self, method: str, path: str, timeout_s: float | None, *, headers: Mapping[str, str], **content: Any
     ) -> Any:
@@ -112,9 +120,9 @@ async def _json(response: aiohttp.ClientResponse) -> Any:
         raise errors.Unavailable("A service of the portal answered with something that is not JSON.") from error
 
 
-def _parse(model: type[wire.Message], document: Any) -> Any:
+def _checked(kind: type[Answer], document: Any) -> Answer:
     try:
-        return model.model_validate(document)
+        return TypeAdapter(kind).validate_python(document)
     except ValidationError as error:
         raise errors.Unavailable("A service of the portal answered with something unexpected.") from error
 
@@ -128,16 +136,15 @@ class ManagerClient(Service):
             "secrets": {name: value.get_secret_value() for name, value in lab.secrets.items()}
         }
         path = f"/v1/labs/{lab.lab_id}/starts/{lab.start_id}"
-        answer: wire.StartAnswer = _parse(
+        return _checked(
             wire.StartAnswer,
             await self.request("PUT", path, body=body, headers=_credential(credential), timeout_s=90.0),
         )
-        return answer
 
     async def poll(self, labs: Sequence[wire.LabRef]) -> dict[str, wire.LabState]:
         """Return the states of many labs by start id."""
         body = {"labs": [_lab_ref_body(lab) for lab in labs]}
-        answer: wire.PollAnswer = _parse(
+        answer = _checked(
             wire.PollAnswer, await self.request("POST", "/v1/labs/poll", body=body, attempts=1, timeout_s=60.0)
         )
         return answer.states
@@ -165,11 +172,7 @@ class ManagerClient(Service):
 
     async def systems(self) -> dict[str, wire.SystemHealth]:
         """Return the health of this manager's systems."""
-        adapter = TypeAdapter(dict[str, wire.SystemHealth])
-        try:
-            return adapter.validate_python(await self.request("GET", "/v1/systems", attempts=1))
-        except ValidationError as error:
-            raise errors.Unavailable("A manager answered with something unexpected.") from error
+        return _checked(dict[str, wire.SystemHealth], await self.request("GET", "/v1/systems", attempts=1))
 
 
 class TunnelClient(Service):
@@ -177,14 +180,20 @@ class TunnelClient(Service):
 
     async def open(self, lab_id: str, wanted: wire.OpenTunnel) -> wire.Tunnel:
         """Return the tunnel to the lab, made if it is not there yet."""
-        answer: wire.Tunnel = _parse(
-            wire.Tunnel, await self.request("PUT", f"/v1/tunnels/{lab_id}", body=wanted.model_dump(mode="json"))
-        )
-        return answer
+        body = wanted.model_dump(mode="json")
+        return _checked(wire.Tunnel, await self.request("PUT", f"/v1/tunnels/{lab_id}", body=body))
 
     async def close(self, lab_id: str, start_id: str) -> None:
         """Close the tunnel of that start, if it is there; another start's tunnel stays."""
         await self.request("DELETE", f"/v1/tunnels/{lab_id}", params={"start_id": start_id})
+
+    async def all(self) -> list[wire.Tunnel]:
+        """Return all tunnels."""
+        return _checked(list[wire.Tunnel], await self.request("GET", "/v1/tunnels", attempts=1))
+
+    async def jump_hosts(self) -> list[wire.JumpHostInfo]:
+        """Return all jump hosts as TunnelMgr sees them."""
+        return _checked(list[wire.JumpHostInfo], await self.request("GET", "/v1/jump-hosts", attempts=1))
 
 
 class HubClient(Service):
@@ -193,6 +202,33 @@ class HubClient(Service):
     async def notice(self, start_id: str, notice: wire.SiteNotice) -> None:
         """Tell the hub that the site spoke of this start."""
         await self.request("POST", f"/jsc/starts/{start_id}/notice", body=notice.model_dump(mode="json"))
+
+
+class OperatorClient(Service):
+    """The hub, as the dashboard sees it: read-only."""
+
+    async def overview(self) -> operators.Overview:
+        """Return how the portal is."""
+        return await self._tell(operators.Overview, "overview")
+
+    async def labs(self, **wanted: str) -> operators.LabPage:
+        """Return a page of labs; *wanted* are ``search``, ``system``, ``state``, ``offset`` and ``limit``."""
+        return await self._tell(operators.LabPage, "labs", **wanted)
+
+    async def failures(self, hours: int) -> operators.Failures:
+        """Return what failed in the last *hours*."""
+        return await self._tell(operators.Failures, "failures", hours=str(hours))
+
+    async def open_starts(self) -> operators.OpenStarts:
+        """Return the starts that may have a tunnel."""
+        return await self._tell(operators.OpenStarts, "open")
+
+    async def story(self, start_id: str) -> operators.Story:
+        """Return a start with all its events, or raise :class:`errors.NotFound`."""
+        return await self._tell(operators.Story, f"starts/{start_id}")
+
+    async def _tell(self, kind: type[Answer], path: str, **params: str) -> Answer:
+        return _checked(kind, await self.request("GET", f"/jsc/operators/{path}", params=params, attempts=1))
 
 
 def _credential(credential: SecretStr | None) -> dict[str, str]:

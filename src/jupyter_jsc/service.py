@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """What every REST service of ours shares: the gate, errors as problems, health, metrics, one log line a request.
 
-Called by ``manager/app.py``, ``tunnelmgr/app.py`` and ``configsync.py``.
+Called by ``manager/app.py``, ``tunnelmgr/app.py``, ``dashboard/app.py`` and ``configsync.py``.
 """
 
 import contextlib
@@ -30,7 +30,10 @@ Probe = Callable[[], Awaitable[str]]
 """Asks one dependency; returns ``ok`` or what is wrong."""
 
 Details = Callable[[], Mapping[str, Any]]
-"""Returns facts for ``/health/ready`` that make a service neither ready nor unready, such as the version in force."""
+"""Returns facts for ``/health`` that make a service neither ready nor unready, such as the version in force."""
+
+_READER = "dashboard"
+"""The caller of this name only looks, so its token changes nothing in whatever hands."""
 
 _OPEN = ("/health/live", "/health/ready", "/metrics")
 
@@ -109,6 +112,8 @@ def create_app(
             try:
                 if path not in _OPEN and not path.startswith(self_authenticated or ("\0",)):
                     request.state.caller = callers.identify(request.headers.get("authorization"))
+                    if request.state.caller == _READER and request.method != "GET":
+                        raise errors.Forbidden("The dashboard may read, and change nothing.")
                 response = await call_next(request)
             except errors.JSCError as error:
                 response = problem_response(error)
@@ -139,8 +144,8 @@ def problem_response(error: errors.JSCError) -> JSONResponse:
 
 def _add_health(app: FastAPI, probes: Mapping[str, Probe], details: Details, registry: CollectorRegistry) -> None:
     @app.get("/health/live", include_in_schema=False)
-    async def live() -> dict[str, bool]:
-        return {"live": True}
+    async def live() -> dict[str, Any]:
+        return {"live": True, "details": dict(details())}
 
     @app.get("/health/ready", include_in_schema=False)
     async def ready() -> Response:

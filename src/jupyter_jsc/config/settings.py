@@ -20,13 +20,6 @@ class Listening(Section):
     port: int = Field(ge=1, le=65535)
     configuration: Path
     """Folder of the configuration."""
-
-
-class ServiceSettings(Listening):
-    """What every REST service of ours needs."""
-
-    callers_file: Path
-    """YAML: name of the calling service → SHA-256 of its token, hexadecimal. Read again when it changes."""
     certificate_file: Path | None = None
     """PEM file of its own certificate and those between it and the authority. None: plain HTTP, for loopback or behind
     something that speaks TLS."""
@@ -38,6 +31,13 @@ class ServiceSettings(Listening):
         if (self.certificate_file is None) != (self.key_file is None):
             raise ValueError("certificate_file and key_file go together: give both or neither")
         return self
+
+
+class ServiceSettings(Listening):
+    """What every REST service of ours needs."""
+
+    callers_file: Path
+    """YAML: name of the calling service → SHA-256 of its token, hexadecimal. Read again when it changes."""
 
 
 class HubPeer(Section):

@@ -27,7 +27,7 @@ from jupyter_jsc.demo import centre, login, worktree
 from jupyter_jsc.errors import Conflict
 from jupyter_jsc.service import token_hash
 
-PORTS = ("portal", "proxy_api", "hub", "tunnelmgr", "unicoremgr", "identity")
+PORTS = ("portal", "proxy_api", "hub", "tunnelmgr", "unicoremgr", "identity", "dashboard")
 REPOSITORY, PUBLISHED = "configuration-repo", "configuration"
 TUNNEL_PORTS = range(20000, 30000, 500)
 
@@ -118,7 +118,10 @@ async def _published(path: Path, *, newest: bool = False) -> Configuration:
     return load.load((path / PUBLISHED / "current").resolve())
 
 
-_TOKENS = ("proxy", "hub-to-unicoremgr", "hub-to-k8smgr", "hub-to-tunnelmgr", "unicoremgr-to-hub", "oauth-client")
+_TOKENS = (
+    *("proxy", "hub-to-unicoremgr", "hub-to-k8smgr", "hub-to-tunnelmgr", "unicoremgr-to-hub", "oauth-client"),
+    *("dashboard-to-hub", "dashboard-to-unicoremgr", "dashboard-to-k8smgr", "dashboard-to-tunnelmgr"),
+)
 
 
 def _secret(path: Path) -> str:
@@ -191,7 +194,9 @@ def _local(folder: Folder, name: str) -> str:
 def _write_services(folder: Folder, tokens: Mapping[str, str]) -> None:
     keys, configuration = folder.file("keys"), str(folder.published / "current")
     for service in ("unicoremgr", "tunnelmgr"):
-        _write_yaml(folder.file(f"{service}-callers.yaml"), {"demo": token_hash(tokens[f"hub-to-{service}"])})
+        callers = {"demo": f"hub-to-{service}", "dashboard": f"dashboard-to-{service}"}
+        hashes = {name: token_hash(tokens[token]) for name, token in callers.items()}
+        _write_yaml(folder.file(f"{service}-callers.yaml"), hashes)
     common = {"host": "127.0.0.1", "configuration": configuration}
     manager = {
         "port": folder.ports["unicoremgr"],
@@ -216,6 +221,14 @@ def _write_services(folder: Folder, tokens: Mapping[str, str]) -> None:
         "tunnelmgr_token_file": str(keys / "hub-to-tunnelmgr"),
         "poll_interval_s": 5.0,
     }
+    dashboard = {
+        "port": folder.ports["dashboard"],
+        "hub_api_url": f"{_local(folder, 'hub')}/hub/api",
+        "hub_token_file": str(keys / "dashboard-to-hub"),
+        "manager_token_files": {name: str(keys / f"dashboard-to-{name}") for name in ("unicoremgr", "k8smgr")},
+        "tunnelmgr_token_file": str(keys / "dashboard-to-tunnelmgr"),
+    }
+    _write_yaml(folder.file("dashboard.yaml"), common | dashboard)
     _write_yaml(folder.file("unicoremgr.yaml"), common | manager)
     _write_yaml(folder.file("tunnelmgr.yaml"), common | tunnels)
     _write_yaml(folder.file("hub.yaml"), hub)
@@ -242,7 +255,7 @@ _HUB_CONFIG = '''\
 """JupyterHub's configuration of the demo, written anew at each start."""
 from pathlib import Path
 
-from jupyter_jsc.hub.configure import configure
+from jupyter_jsc.hub.configure import Dashboard, configure
 
 folder = Path({folder!r})
 identity = {identity!r}
@@ -250,6 +263,7 @@ configure(
     c,
     settings_file=folder / "hub.yaml",
     manager_tokens={{"unicoremgr": (folder / "keys/unicoremgr-to-hub").read_text()}},
+    dashboard=Dashboard({dashboard!r}, (folder / "keys/dashboard-to-hub").read_text()),
 )
 c.JupyterHub.bind_url = {bind_url!r}
 c.JupyterHub.hub_bind_url = {hub_url!r}
@@ -279,6 +293,7 @@ def _write_hub(folder: Folder) -> None:
         "bind_url": folder.address.replace("localhost", "127.0.0.1"),
         "hub_url": _local(folder, "hub"),
         "proxy_api": _local(folder, "proxy_api"),
+        "dashboard": _local(folder, "dashboard"),
         "callback": f"{folder.address}hub/oauth_callback",
         "scope": [
             *("openid", "profile", "username", "hpc_infos", "eduperson_entitlement", "authenticator", "single-logout")

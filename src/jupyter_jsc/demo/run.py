@@ -2,7 +2,7 @@
 """``jupyter-jsc demo``: the whole system as processes of this machine, in the foreground.
 
 Prepares the folder (:mod:`.folder`), starts what publishes the configuration, the demo world, TunnelMgr, UnicoreMgr,
-proxy and hub, says when the portal answers, and ends everything at SIGINT or SIGTERM.
+proxy, dashboard and hub, says when the portal answers, and ends everything at SIGINT or SIGTERM.
 """
 
 import asyncio
@@ -81,6 +81,7 @@ def commands(folder: demo_folder.Folder, environ: Mapping[str, str]) -> dict[str
         "proxy": Command(proxy, env | {"CONFIGPROXY_AUTH_TOKEN": folder.environment["CONFIGPROXY_AUTH_TOKEN"]}),
         "tunnelmgr": Command([*ours, "tunnelmgr", *_settings(folder, "tunnelmgr"), "--stop-masters"], env),
         "unicoremgr": Command([*ours, "unicoremgr", *_settings(folder, "unicoremgr")], env),
+        "dashboard": Command([*ours, "dashboard", *_settings(folder, "dashboard")], env),
         "hub": Command(hub, env | dict(folder.environment)),
     }
 
@@ -92,7 +93,7 @@ def _settings(folder: demo_folder.Folder, name: str) -> tuple[str, str]:
 async def until_ready(folder: demo_folder.Folder) -> None:
     """Return when portal, managers and TunnelMgr answer; :class:`Unavailable` after two minutes."""
     addresses = [f"{folder.address}hub/health"] + [
-        f"http://127.0.0.1:{folder.ports[name]}/health/live" for name in ("tunnelmgr", "unicoremgr")
+        f"http://127.0.0.1:{folder.ports[name]}/health/live" for name in ("tunnelmgr", "unicoremgr", "dashboard")
     ]
     began = time.monotonic()
     async with aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=5)) as session:
@@ -138,7 +139,7 @@ _WHO = {
     "gus": "a guest without any account: nothing yet",
     "carla": "a student of a course: only its reservation",
     "ines": "of an institute: more nodes, for longer",
-    "oscar": "an operator (administrator of the portal)",
+    "oscar": "an operator (administrator of the portal): has the dashboard",
 }
 
 

@@ -98,8 +98,6 @@ def _add_dashboard(c: Any, dashboard: Dashboard) -> None:
             "url": dashboard.url,
             "api_token": dashboard.token,
             "oauth_no_confirm": True,
-            # The frame has its own link.
-            "display": False,
             # So long a dashboard that is not there holds up the hub's start.
             "timeout": 1,
         }
