@@ -4,7 +4,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 export PYTHONDONTWRITEBYTECODE :=
 
-.PHONY: help demo test check format docs bench lock clean
+.PHONY: help demo test check format docs images bench lock clean
 
 help: ## list the commands
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -27,8 +27,12 @@ format: .venv/dev ## let ruff format and fix the code
 	@$(BIN)/ruff format --quiet .
 	@$(BIN)/ruff check --quiet --fix .
 
-docs: .venv/dev ## write the configuration's reference page and schema anew
+docs: .venv/dev ## write the configuration's reference page and schema anew, and the chart's values
 	@$(BIN)/python -m jupyter_jsc.config.reference examples/config docs/reference
+	@$(BIN)/python -m tools.charts.write charts
+
+images: .venv/demo ## gather in build/images what each image is built from; building then needs no package index
+	@$(BIN)/python images/context.py build/images
 
 bench: .venv/dev node_modules/.installed ## measure against the stock peers, print tables, write bench/results/
 	@$(BIN)/python -m bench
@@ -38,6 +42,11 @@ lock: .venv/dev ## pin the newest versions that pyproject.toml and package.json 
 	@for extra in demo dev; do $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --upgrade \
 	  --generate-hashes --no-emit-index-url --no-annotate --no-header --extra $$extra \
 	  pyproject.toml --output-file requirements/$$extra.txt; done
+	@for image in k8smgr:kubernetes lab:lab; do $(BIN)/uv pip compile --quiet --python-platform linux \
+	  --python-version 3.11.2 --generate-hashes --no-emit-index-url --no-annotate --no-header --constraint requirements/demo.txt \
+	  --extra $${image#*:} pyproject.toml --output-file requirements/$${image%:*}.txt; done
+	@echo pip | $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --upgrade --generate-hashes \
+	  --no-emit-index-url --no-annotate --no-header - --output-file requirements/pip.txt
 	@npm update --package-lock-only --omit-lockfile-registry-resolved
 
 clean: ## remove what the set-up and the demo made
