@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""``python -m tools.kubernetes up [nodes] | down | lacks``: see ``COMMANDS``."""
+"""``python -m tools.kubernetes up [nodes] | down | load ARCHIVE… | test``: see ``COMMANDS``."""
 
 import sys
 
-from tools.kubernetes import cluster, images, machine, objects
+from tools.kubernetes import check, cluster, images, machine, objects
 from tools.kubernetes.places import KUBECONFIG
 
 
@@ -31,7 +31,12 @@ def lacks() -> None:
     print(machine.lacks(), end="")
 
 
-COMMANDS = {"up": up, "down": down, "load": load, "lacks": lacks, "balance": objects.balance}
+def test(*arguments: str) -> None:
+    """The tests on a real cluster have passed; *arguments* are pytest's."""
+    raise SystemExit(check.check(arguments))
+
+
+COMMANDS = {"test": test, "up": up, "down": down, "load": load, "lacks": lacks, "balance": objects.balance}
 
 if __name__ == "__main__":
     name, *arguments = sys.argv[1:] or ["help"]

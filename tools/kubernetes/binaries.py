@@ -10,7 +10,7 @@ from pathlib import Path
 
 from tools.kubernetes.places import BIN, CACHE, COREDNS, HELM, KUBERNETES
 
-COMPONENTS = ("kube-apiserver", "kube-controller-manager", "kube-scheduler", "kubelet", "kube-proxy")
+COMPONENTS = ("kubectl", "kube-apiserver", "kube-controller-manager", "kube-scheduler", "kubelet", "kube-proxy")
 COMMANDS = {"coredns": f"github.com/coredns/coredns@v{COREDNS}", "helm": f"helm.sh/helm/v3/cmd/helm@v{HELM}"}
 
 

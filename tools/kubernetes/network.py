@@ -52,11 +52,10 @@ def inside(node: str) -> Iterator[None]:
 def connect(nodes: list[str]) -> None:
     """Leave every node with its address, and routes to the pods of all others."""
     first = nodes[0]
-    if not exists(first):
-        _first_node(first)
-    for node in nodes[1:]:
+    for node in nodes:
         if not exists(node):
-            _other_node(first, node)
+            with _whole(node):
+                _first_node(node) if node == first else _other_node(first, node)
     for node in nodes:
         with inside(node):
             for other in nodes:
@@ -76,19 +75,30 @@ def cut(node: str, *, off: bool) -> None:
         run("ip", "link", "set", f"to-{node}", "down" if off else "up")
 
 
+@contextlib.contextmanager
+def _whole(node: str) -> Iterator[None]:
+    """Make a namespace that is complete after the block, or not there."""
+    run("ip", "netns", "add", f"{PREFIX}{node}")
+    try:
+        yield
+    except BaseException:
+        run("ip", "netns", "delete", f"{PREFIX}{node}")
+        raise
+
+
 def _first_node(node: str) -> None:
     """A bridge with the node's address; a pair of links inside gives it a carrier even when no other node is joined."""
-    _namespace(node)
+    _configure(node)
     with inside(node):
         run("ip", "link", "add", "nodes", "type", "bridge")
-        run("ip", "link", "add", "carrier", "type", "veth", "peer", "name", "carried")
-        run("ip", "link", "set", "carrier", "master", "nodes", "up")
-        run("ip", "link", "set", "carried", "up")
+        run("ip", "link", "add", "inner", "type", "veth", "peer", "name", "outer")
+        run("ip", "link", "set", "inner", "master", "nodes", "up")
+        run("ip", "link", "set", "outer", "up")
         _addressed("nodes", node)
 
 
 def _other_node(first: str, node: str) -> None:
-    _namespace(node)
+    _configure(node)
     with inside(first):
         run("ip", "link", "add", f"to-{node}", "type", "veth", "peer", "name", "nodes", "netns", f"{PREFIX}{node}")
         run("ip", "link", "set", f"to-{node}", "master", "nodes", "up")
@@ -96,8 +106,7 @@ def _other_node(first: str, node: str) -> None:
         _addressed("nodes", node)
 
 
-def _namespace(node: str) -> None:
-    run("ip", "netns", "add", f"{PREFIX}{node}")
+def _configure(node: str) -> None:
     with inside(node):
         run("ip", "link", "set", "lo", "up")
         for name, value in _SETTINGS.items():
