@@ -51,6 +51,35 @@ SENTENCES = {
     "cancelled": Text(en="The start was cancelled.", de="Der Start wurde abgebrochen."),
     "stopped": Text(en="The lab was stopped.", de="Das Lab wurde beendet."),
     "ended": Text(en="The job has ended.", de="Das Lab ist zu Ende."),
+    # Of clusters, which tell more than a batch system does.
+    "scheduled": Text(en="A node takes the lab.", de="Ein Knoten nimmt das Lab auf."),
+    "scale_up": Text(
+        en="The cluster is starting another node for the lab.", de="Der Cluster startet einen Knoten für das Lab."
+    ),
+    "volume": Text(en="The home is attached to the node.", de="Ihr Verzeichnis ist mit dem Knoten verbunden."),
+    "volume_waiting": Text(
+        en="A volume is not there yet.", de="Ein Datenträger ist noch nicht da; der Knoten versucht es weiter."
+    ),
+    "node_trouble": Text(
+        en="The node could not prepare the lab yet.",
+        de="Der Knoten konnte das Lab noch nicht vorbereiten; er versucht es weiter.",
+    ),
+    "pulling": Text(en="Loading the image.", de="Das Image wird geladen."),
+    "pulled": Text(en="The image is there.", de="Das Image ist da."),
+    "pull_failed": Text(
+        en="The image could not be loaded.", de="Das Image konnte nicht geladen werden; der Knoten versucht es weiter."
+    ),
+    "created": Text(en="The lab's container is made.", de="Der Container des Labs ist angelegt."),
+    "container_started": Text(en="The lab's container has started.", de="Der Container des Labs läuft."),
+    "node_silent": Text(en="The lab's node does not answer.", de="Der Knoten des Labs antwortet gerade nicht."),
+    "evicted": Text(en="The node has put the lab out.", de="Der Knoten hat das Lab verdrängt."),
+    "preempted": Text(
+        en="The lab had to make room for something more urgent.", de="Das Lab musste etwas Dringenderem weichen."
+    ),
+    "node_lost": Text(
+        en="The lab's node is lost or was taken out of service.",
+        de="Der Knoten des Labs ist verloren oder außer Betrieb.",
+    ),
 }
 """What the portal itself says, by code: in German always, in English where the event has no words of its own."""
 
@@ -69,7 +98,7 @@ _USERS_OWN = Text(en="Running your ~/{name}", de="Ihr ~/{name} wird ausgeführt"
 
 STEPS = frozenset({"lab_step", "lab_step_done"})
 """Their details are the step's code, which is not for people."""
-_BESIDE = frozenset({"queued", "lab_step_done", "failed", "ended"})
+_BESIDE = frozenset({"queued", "lab_step_done", "failed", "ended", "scheduled", "pulling", "pulled"})
 """Their own words, the site's reason or how long a step took, stand beside the sentence in the other language."""
 _FOLDED = frozenset({"waiting", "running", "lab_step_warning", "lab_step_failed", "tunnel_waiting", "reconnecting"})
 """Their own words say more than the sentence, but belong to the details."""
