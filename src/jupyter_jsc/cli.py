@@ -41,11 +41,29 @@ def unicoremgr(settings_file: SettingsFile) -> None:
 
     log.configure("unicoremgr")
     own = load.load_file(settings.ManagerSettings, settings_file)
+    if not own.public_url:
+        raise errors.InvalidRequest("public_url: UnicoreMgr needs it, so that sites reach it.", field="public_url")
 
     def driver(name: str, system: System, configuration: Configuration) -> unicore.UnicoreSite:
         return unicore.UnicoreSite(name, system, configuration, own.public_url)
 
     _serve(manager.create_app(Current(own.configuration), own, {SystemKind.UNICORE: driver}), own)
+
+
+@app.command()
+def k8smgr(settings_file: SettingsFile) -> None:
+    """Run K8sMgr: starts, polls and stops labs in a Kubernetes cluster."""
+    from jupyter_jsc.manager import app as manager
+    from jupyter_jsc.sites import kubernetes
+
+    log.configure("k8smgr")
+    own = load.load_file(settings.K8sMgrSettings, settings_file)
+    access = asyncio.run(kubernetes.access(own.kubeconfig))
+
+    def driver(name: str, system: System, configuration: Configuration) -> kubernetes.KubernetesSite:
+        return kubernetes.KubernetesSite(name, system, configuration, access)
+
+    _serve(manager.create_app(Current(own.configuration), own, {SystemKind.KUBERNETES: driver}), own)
 
 
 @app.command()
