@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Starts the processes of jobs, each under a watcher of its own (:mod:`.stepd`).
+"""Starts the processes of jobs, each under a watcher of its own (:mod:`jupyter_jsc.demo.stepd`).
 
 Called by :mod:`.batch` for batch jobs and by :mod:`.engine` for login-node jobs.
 """
@@ -16,7 +16,7 @@ from typing import IO
 
 from jupyter_jsc.demo.unicore.settings import Node
 
-_STEPD = Path(__file__).with_name("stepd.py")
+_STEPD = Path(__file__).parents[1] / "stepd.py"
 
 
 @dataclass(frozen=True)

@@ -5,7 +5,7 @@ import os
 import subprocess
 import sys
 
-from jupyter_jsc.demo.unicore import stepd
+from jupyter_jsc.demo import stepd
 
 
 def run(parent: int, *argv: str) -> subprocess.CompletedProcess[str]:

@@ -1,9 +1,10 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """Watches one job like slurmstepd: runs it in a session of its own and leaves none of its processes behind.
 
-Run as a program by :mod:`.processes`: ``stepd.py <pid of the parent> <command> …``; standard library only.
-SIGTERM goes to all processes of the job, which may then take their time; SIGUSR1 kills them all, as the death
-of the parent does. Ends with the command's exit code (128 + the signal that ended it) once nothing is left.
+Run as a program by :mod:`.unicore.processes` and :mod:`.kubernetes.containers`: ``stepd.py <pid of the parent> <command> …``;
+standard library only. SIGTERM goes to all processes of the job, which may then take their time; SIGUSR2 is SIGTERM for the
+command alone, whose end ends the others, as in a container; SIGUSR1 kills them all, as the death of the parent does. Ends with
+the command's exit code (128 + the signal that ended it) once nothing is left.
 """
 
 import contextlib
@@ -17,7 +18,7 @@ from typing import NoReturn
 
 _PR_SET_PDEATHSIG = 1
 _PR_SET_CHILD_SUBREAPER = 36
-_SIGNALS = (signal.SIGTERM, signal.SIGUSR1, signal.SIGCHLD)
+_SIGNALS = (signal.SIGTERM, signal.SIGUSR1, signal.SIGUSR2, signal.SIGCHLD)
 
 
 def main() -> int:
@@ -56,6 +57,8 @@ def _watch(child: int) -> int:
         elif number == signal.SIGTERM:
             patient = True
             _signal(_descendants(), signal.SIGTERM)
+        elif number == signal.SIGUSR2:
+            _signal([child] if code is None else [], signal.SIGTERM)
         else:
             patient = False
             _signal(_descendants(), signal.SIGKILL)
