@@ -13,7 +13,7 @@ import pytest
 from jupyter_jsc import names
 from jupyter_jsc.config.current import Current
 from jupyter_jsc.config.settings import TunnelMgrSettings
-from jupyter_jsc.demo.login import LoginNode, generate_key
+from jupyter_jsc.demo.login import LoginNode, generate_key, nodes
 from jupyter_jsc.tunnelmgr import masters
 from jupyter_jsc.tunnelmgr.tunnels import Tunnels
 from jupyter_jsc.wire import OpenTunnel
@@ -78,7 +78,7 @@ async def login_nodes(keys: Keys) -> AsyncIterator[dict[str, LoginNode]]:
                     0,
                     host_key=keys.private[name],
                     authorized_key=keys.public["client"],
-                    resolve=small.COMPUTE_NODES,
+                    resolve=nodes(small.COMPUTE_NODES),
                 )
             )
             for name, address in small.LOGIN_NODES.items()

@@ -87,12 +87,15 @@ class Master:
             return connection
 
     async def watch(self) -> None:
-        """Return when the master is dead: its heart missed three beats, or its process ended."""
-        missed = 0
-        while missed < _BEATS_MISSED and self._heart is not None and self._heart.returncode is None:
+        """Return when this master is dead: its heart missed three beats, its process ended, or it was dropped.
+
+        One that was made since is not touched.
+        """
+        heart, missed = self._heart, 0
+        while missed < _BEATS_MISSED and heart is not None and heart is self._heart and heart.returncode is None:
             try:
                 async with asyncio.timeout(_BEAT_EVERY_S):
-                    await self._beat()
+                    await self._beat(heart)
             except TimeoutError:
                 missed += 1
                 continue
@@ -101,15 +104,17 @@ class Master:
             missed = 0
             await asyncio.sleep(_BEAT_EVERY_S)
         log.warning("jump host lost", jump_host=self.name, missed_beats=missed)
-        await self.drop()
+        if heart is self._heart:
+            await self.drop()
 
     async def drop(self) -> None:
         """End the master and forget it; its forwards are gone."""
-        if self._mux is not None:
-            self._mux.close()
-            self._mux = None
-        await self._kill()
-        await self._end_heart()
+        async with self._making:
+            if self._mux is not None:
+                self._mux.close()
+                self._mux = None
+            await self._kill()
+            await self._end_heart()
 
     async def release(self) -> None:
         """Let go of the master without ending it: the next TunnelMgr adopts it."""
@@ -207,7 +212,7 @@ class Master:
 
         ``ProxyCommand=false`` keeps this client from connecting by itself, without our checks, if the master is gone.
         """
-        self._heart = await asyncio.create_subprocess_exec(
+        self._heart = heart = await asyncio.create_subprocess_exec(
             *(self._client.ssh, "-T", "-o", "ControlMaster=no", "-o", "ProxyCommand=false", *self._common),
             stdin=asyncio.subprocess.PIPE,
             stdout=asyncio.subprocess.PIPE,
@@ -216,16 +221,15 @@ class Master:
         )
         try:
             async with asyncio.timeout(mux.REQUEST_S):
-                await self._beat()
+                await self._beat(heart)
         except (TimeoutError, OSError, EOFError) as error:
             await self._end_heart()
             raise Unavailable(
                 f"The jump host {self.name} refuses the heartbeat session.", jump_host=self.name
             ) from error
 
-    async def _beat(self) -> None:
-        heart = self._heart
-        if heart is None or heart.stdin is None or heart.stdout is None:
+    async def _beat(self, heart: asyncio.subprocess.Process) -> None:
+        if heart.stdin is None or heart.stdout is None:
             raise EOFError
         heart.stdin.write(b"\n")
         await heart.stdin.drain()

@@ -201,10 +201,13 @@ class Tunnels:
         if master is None:
             raise Unavailable(f"The jump host {name} was removed.")
         connection = await master.ensure()
+        self._watch(name, master)
+        return connection
+
+    def _watch(self, name: str, master: Master) -> None:
         if name not in self._watched and self._tasks is not None:
             self._watched.add(name)
             self._tasks.create_task(self._keep(name, master))
-        return connection
 
     async def _keep(self, name: str, master: Master) -> None:
         """Watch a master; when it is lost, make it and its tunnels again, here or elsewhere, as long as it takes."""
@@ -212,7 +215,9 @@ class Tunnels:
             await master.watch()
         finally:
             self._watched.discard(name)
-            self.ways_back.lost(name)
+        self.ways_back.lost(name)
+        if master.connected:  # made again by somebody who did not wait for this
+            self._watch(name, master)
         await self._restore(name)
 
     async def _aside(self, name: str) -> Mux:
