@@ -30,6 +30,8 @@ _INCOMING = "refs/incoming"
 _INHERITED = ("PATH", "TMPDIR", "https_proxy", "HTTPS_PROXY", "no_proxy", "NO_PROXY")
 _BRANCH = re.compile(r"(?![-/])(?!.*(\.\.|//|@\{|/\.|\.lock(/|$)))[^\x00-\x20\x7f~^:?*\[\\]{1,200}(?<![./])")
 _SHORT_SSH = re.compile(r"(?:[A-Za-z0-9_][A-Za-z0-9_.-]*@)?[A-Za-z0-9][A-Za-z0-9.-]*:(?!//)[^\x00-\x20]+")
+_FAILED_OUTSIDE = "Could not read from remote repository."
+"""What git says when ssh failed; ssh has said why in the line before."""
 _PLAIN_PATH = re.compile(r"""[^"%$\\\x00-\x1f]+""")
 """Paths that mean the same to ssh's configuration as to everybody else."""
 
@@ -257,8 +259,15 @@ def _entry(line: bytes) -> Entry:
 def _why(said: str, remote: Remote) -> NotFound | Unavailable:
     if "couldn't find remote ref" in said:
         return NotFound(f"The repository has no branch {remote.branch!r}.")
-    reasons = [line for line in said.splitlines() if line.startswith(("fatal:", "error:"))] or said.splitlines()[-1:]
-    return Unavailable("The repository cannot be read: " + "".join(reasons[:1])[:300])
+    lines = [line for line in map(_printable, said.splitlines()) if line]
+    at = next((at for at, line in enumerate(lines) if line.startswith(("fatal:", "error:"))), len(lines) - 1)
+    if at > 0 and lines[at].endswith(_FAILED_OUTSIDE):
+        at -= 1
+    return Unavailable(f"The repository cannot be read: {lines[at][:300] if lines else 'git does not say why.'}")
+
+
+def _printable(line: str) -> str:
+    return "".join(sign for sign in line.expandtabs(1) if sign.isprintable()).strip()
 
 
 def _mark(path: Path) -> object:
