@@ -3,13 +3,14 @@
 
 import asyncio
 import contextlib
+import socket
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 
 import asyncssh
 import pytest
 
-from jupyter_jsc.demo.login import USER, LoginNode, generate_key
+from jupyter_jsc.demo.login import USER, LoginNode, generate_key, nodes
 
 HOST = "127.33.0.1"
 NODE = "127.33.1.1"
@@ -35,7 +36,7 @@ class Reach:
 async def reach() -> AsyncIterator[Reach]:
     """A login node of a system with one compute node."""
     (host_key, host_line), (key, line) = generate_key(), generate_key()
-    async with LoginNode(HOST, 0, host_key=host_key, authorized_key=line, resolve={"c01": NODE}) as node:
+    async with LoginNode(HOST, 0, host_key=host_key, authorized_key=line, resolve=nodes({"c01": NODE})) as node:
         yield Reach(node, key, host_line)
 
 
@@ -101,17 +102,38 @@ async def test_whatever_command_is_asked_for_the_session_is_an_echo(reach: Reach
 
 
 async def test_nothing_listens_on_the_login_node_for_a_client(reach: Reach) -> None:
-    """Remote forwards, which would give a lab a way in, are refused."""
+    """Remote forwards, which would give a lab a way in, are refused where there is no way back."""
     async with reach.connect() as connection:
         with pytest.raises(asyncssh.ChannelListenError):
             await connection.forward_remote_port("", 0, "127.0.0.1", 9)
+
+
+async def test_a_way_back_leads_to_the_client_from_the_one_place() -> None:
+    """A remote forward at the permitted place works; one at another address or port is refused, the connection stays."""
+    (host_key, host_line), (key, line) = generate_key(), generate_key()
+    with socket.socket() as probe:
+        probe.bind((HOST, 0))
+        port = probe.getsockname()[1]
+    listen = (HOST, port)
+    async with (
+        LoginNode(HOST, 0, host_key=host_key, authorized_key=line, resolve=nodes({}), listen=listen) as node,
+        greeter("127.0.0.1") as hub,
+        Reach(node, key, host_line).connect() as connection,
+    ):
+        for host, other in [(HOST, port + 1), ("0.0.0.0", port), ("", port)]:
+            with pytest.raises(asyncssh.ChannelListenError):
+                await connection.forward_remote_port(host, other, "127.0.0.1", hub)
+        await connection.forward_remote_port(*listen, "127.0.0.1", hub)
+        reader, writer = await asyncio.open_connection(*listen)
+        assert await reader.read() == b"hello"
+        writer.close()
 
 
 async def test_a_node_that_goes_down_cuts_its_connections() -> None:
     """As a reboot would: the client sees the end at once."""
     (host_key, host_line), (key, line) = generate_key(), generate_key()
     async with contextlib.AsyncExitStack() as stack:
-        async with LoginNode(HOST, 0, host_key=host_key, authorized_key=line, resolve={}) as node:
+        async with LoginNode(HOST, 0, host_key=host_key, authorized_key=line, resolve=nodes({})) as node:
             connection = await stack.enter_async_context(Reach(node, key, host_line).connect())
         async with asyncio.timeout(10):
             await connection.wait_closed()

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""The demo's computing centre: every HPC system of the configuration, with nodes on loopback addresses.
+"""The demo's computing centre: every system of the configuration, with nodes on loopback addresses.
 
 One source for both sides: :mod:`.world` runs these nodes, :mod:`.folder` writes their addresses into the
 configuration.
@@ -14,9 +14,12 @@ from typing import Any
 from jupyter_jsc.config.model import Configuration
 from jupyter_jsc.config.systems import Partition, PartitionKind, System, SystemKind
 
+K8SMGR = "k8smgr"
+"""The manager of the demo's cluster. Systems of another K8sMgr are in clusters that the demo does not have."""
 LOGIN_NODES = 2
 COMPUTE_NODES = 4
 _FIRST_NETWORK = 31
+_CLOUD_NETWORK = 49
 _WILDCARD = re.compile(r"(?:\[[^\]]*\]|\?)+\*?|\*")
 
 
@@ -70,6 +73,34 @@ class Site:
         return (*self.login_nodes, *self.special_nodes, *self.compute_nodes)
 
 
+@dataclass(frozen=True)
+class Cloud:
+    """One system in the demo's Kubernetes cluster."""
+
+    key: str
+    namespace: str
+    ssh: Host
+    """The jump host, which also listens for the labs' way back to the hub."""
+
+    @property
+    def ports(self) -> tuple[str, str]:
+        """Under which names the ports of its SSH service and of the way back are known."""
+        return self.ssh.name, f"{self.key}-jhub"
+
+
+def clouds(configuration: Configuration) -> dict[str, Cloud]:
+    """Return what stands for each system in a cluster that the demo's K8sMgr serves."""
+    systems = {
+        key: system.kubernetes
+        for key, system in configuration.systems.items()
+        if system.kubernetes is not None and system.manager == K8SMGR
+    }
+    return {
+        key: Cloud(key, cluster.namespace, Host(f"{key}-ssh", f"127.{_CLOUD_NETWORK}.0.{number}"))
+        for number, (key, cluster) in enumerate(systems.items(), start=1)
+    }
+
+
 def sites(configuration: Configuration) -> dict[str, Site]:
     """Return a site for each system that is reached through UNICORE."""
     systems = {key: system for key, system in configuration.systems.items() if system.kind is SystemKind.UNICORE}
@@ -80,13 +111,16 @@ def sites(configuration: Configuration) -> dict[str, Site]:
 
 
 def addresses(
-    tree: Mapping[str, Any], centre: Mapping[str, Site], ports: Mapping[str, int], host_keys: Mapping[str, str]
+    tree: Mapping[str, Any],
+    centre: Mapping[str, Site | Cloud],
+    ports: Mapping[str, int],
+    host_keys: Mapping[str, str],
 ) -> dict[str, Any]:
     """Return *tree*, the content of ``addresses.yaml``, with what the demo runs in place of what it names.
 
     Systems that stand there stay, with the names of their nodes; those that the demo has no site for lead nowhere.
     """
-    local = {name: f"http://127.0.0.1:{ports[name]}" for name in ("unicoremgr", "tunnelmgr")}
+    local = {name: f"http://127.0.0.1:{ports[name]}" for name in ("unicoremgr", K8SMGR, "tunnelmgr")}
     managers = {name: {"url": local.get(name, _NOWHERE)} for name in tree.get("managers", {})}
     systems = {
         key: {**system, **(_reached(centre[key], ports, host_keys) if key in centre else _unreachable(system))}
@@ -99,12 +133,21 @@ _NOWHERE = "http://127.0.0.1:9"
 """The discard port, where nobody listens."""
 
 
-def _reached(site: Site, ports: Mapping[str, int], host_keys: Mapping[str, str]) -> dict[str, Any]:
+def _reached(site: Site | Cloud, ports: Mapping[str, int], host_keys: Mapping[str, str]) -> dict[str, Any]:
+    if isinstance(site, Cloud):
+        return _cloud_reached(site, ports, host_keys)
     hosts = {
         node.name: {"host": node.address, "port": ports[f"{site.key}-{node.name}"], "host_key": host_keys[node.name]}
         for node in site.login_nodes
     }
     return {"unicore": {"url": f"http://127.0.0.1:{ports[site.key]}/{site.name}/rest/core"}, "jump_hosts": hosts}
+
+
+def _cloud_reached(cloud: Cloud, ports: Mapping[str, int], host_keys: Mapping[str, str]) -> dict[str, Any]:
+    ssh, back = cloud.ports
+    host = {"host": cloud.ssh.address, "port": ports[ssh], "host_key": host_keys[ssh]}
+    host |= {"hub_forward": {"listen_host": cloud.ssh.address, "listen_port": ports[back]}}
+    return {"hub_urls": [f"http://{cloud.ssh.address}:{ports[back]}"], "jump_hosts": {ssh: host}}
 
 
 def _unreachable(system: Mapping[str, Any]) -> dict[str, Any]:

@@ -11,7 +11,7 @@ import fcntl
 import json
 import secrets
 import socket
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -27,7 +27,7 @@ from jupyter_jsc.demo import centre, login, worktree
 from jupyter_jsc.errors import Conflict
 from jupyter_jsc.service import token_hash
 
-PORTS = ("portal", "proxy_api", "hub", "tunnelmgr", "unicoremgr", "identity", "dashboard")
+PORTS = ("portal", "proxy_api", "hub", "tunnelmgr", "unicoremgr", "k8smgr", "kubernetes", "identity", "dashboard")
 REPOSITORY, PUBLISHED = "configuration-repo", "configuration"
 TUNNEL_PORTS = range(20000, 30000, 500)
 
@@ -86,8 +86,12 @@ async def prepare(path: Path, *, port: int, queue_delay_s: float, token_s: int, 
     for name in ("logs", "run", "site", "keys"):
         (path / name).mkdir(mode=0o700, exist_ok=True)
     await asyncio.to_thread(worktree.ensure, path / REPOSITORY)
-    sites = centre.sites(await _published(path))
-    ports = _choose_ports(path / "ports.json", port, sites)
+    configuration = await _published(path)
+    sites, clouds = centre.sites(configuration), centre.clouds(configuration)
+    nodes = [node.name for site in sites.values() for node in site.login_nodes]
+    names = [*PORTS, *sites, *(f"{site.key}-{node.name}" for site in sites.values() for node in site.login_nodes)]
+    names += [name for cloud in clouds.values() for name in cloud.ports]
+    ports = _choose_ports(path / "ports.json", port, names)
     tokens = {name: _secret(path / "keys" / name) for name in _TOKENS}
     folder = Folder(
         path,
@@ -99,7 +103,8 @@ async def prepare(path: Path, *, port: int, queue_delay_s: float, token_s: int, 
         },
     )
     ours = worktree.addresses(folder.repository)
-    if (tree := centre.addresses(ours, sites, ports, _ssh_keys(path / "keys", sites))) != ours:
+    host_keys = _ssh_keys(path / "keys", [*nodes, *(cloud.ssh.name for cloud in clouds.values())])
+    if (tree := centre.addresses(ours, {**sites, **clouds}, ports, host_keys)) != ours:
         await asyncio.to_thread(worktree.commit_addresses, folder.repository, tree)
         await _published(path, newest=True)
     _write_services(folder, tokens)
@@ -120,6 +125,7 @@ async def _published(path: Path, *, newest: bool = False) -> Configuration:
 
 _TOKENS = (
     *("proxy", "hub-to-unicoremgr", "hub-to-k8smgr", "hub-to-tunnelmgr", "unicoremgr-to-hub", "oauth-client"),
+    *("k8smgr-to-hub", "k8smgr-to-kubernetes"),
     *("dashboard-to-hub", "dashboard-to-unicoremgr", "dashboard-to-k8smgr", "dashboard-to-tunnelmgr"),
 )
 
@@ -139,13 +145,12 @@ def _write_yaml(path: Path, tree: object) -> None:
     _write(path, yaml.safe_dump(tree, sort_keys=False, allow_unicode=True))
 
 
-def _choose_ports(path: Path, portal: int, sites: Mapping[str, centre.Site]) -> dict[str, int]:
+def _choose_ports(path: Path, portal: int, names: Sequence[str]) -> dict[str, int]:
     """Return the ports of the last run if all are free, else free ones; the kernel chooses."""
     try:
         last: dict[str, int] = json.loads(path.read_text("ascii"))
     except (OSError, ValueError):
         last = {}
-    names = [*PORTS, *sites, *(f"{site.key}-{node.name}" for site in sites.values() for node in site.login_nodes)]
     wanted = {name: last.get(name, 0) for name in names}
     if portal:
         wanted["portal"] = portal
@@ -176,9 +181,9 @@ def _tunnel_ports(first: int) -> tuple[int, int]:
     return first, first + TUNNEL_PORTS.step - 1
 
 
-def _ssh_keys(keys: Path, sites: Mapping[str, centre.Site]) -> dict[str, str]:
-    """Return the public key line by name: ``tunnelmgr``, and one host key for each login node."""
-    names = ["tunnelmgr", *(node.name for site in sites.values() for node in site.login_nodes)]
+def _ssh_keys(keys: Path, jump_hosts: Sequence[str]) -> dict[str, str]:
+    """Return the public key line by name: ``tunnelmgr``, and one host key for each jump host."""
+    names = ["tunnelmgr", *jump_hosts]
     for name in names:
         if not (keys / f"{name}.pub").exists():
             private, public = login.generate_key()
@@ -193,25 +198,18 @@ def _local(folder: Folder, name: str) -> str:
 
 def _write_services(folder: Folder, tokens: Mapping[str, str]) -> None:
     keys, configuration = folder.file("keys"), str(folder.published / "current")
-    for service in ("unicoremgr", "tunnelmgr"):
+    for service in ("unicoremgr", "k8smgr", "tunnelmgr"):
         callers = {"demo": f"hub-to-{service}", "dashboard": f"dashboard-to-{service}"}
         hashes = {name: token_hash(tokens[token]) for name, token in callers.items()}
         _write_yaml(folder.file(f"{service}-callers.yaml"), hashes)
     common = {"host": "127.0.0.1", "configuration": configuration}
-    manager = {
-        "port": folder.ports["unicoremgr"],
-        "callers_file": str(folder.file("unicoremgr-callers.yaml")),
-        "public_url": _local(folder, "unicoremgr"),
-        "hubs": {
-            "demo": {"api_url": f"{_local(folder, 'hub')}/hub/api", "token_file": str(keys / "unicoremgr-to-hub")}
-        },
-    }
     tunnels = {
         "port": folder.ports["tunnelmgr"],
         "callers_file": str(folder.file("tunnelmgr-callers.yaml")),
         "database": str(folder.file("tunnels.sqlite")),
         "runtime_dir": str(folder.file("run")),
         "identity_file": str(keys / "tunnelmgr"),
+        "hub_address": f"127.0.0.1:{folder.ports['hub']}",
         "first_port": folder.tunnel_ports[0],
         "last_port": folder.tunnel_ports[1],
     }
@@ -229,9 +227,35 @@ def _write_services(folder: Folder, tokens: Mapping[str, str]) -> None:
         "tunnelmgr_token_file": str(keys / "dashboard-to-tunnelmgr"),
     }
     _write_yaml(folder.file("dashboard.yaml"), common | dashboard)
-    _write_yaml(folder.file("unicoremgr.yaml"), common | manager)
+    unicore = {"public_url": _local(folder, "unicoremgr")}
+    kubernetes = {"name": centre.K8SMGR, "kubeconfig": str(folder.file("kubeconfig"))}
+    _write_yaml(folder.file("unicoremgr.yaml"), common | _manager(folder, "unicoremgr") | unicore)
+    _write_yaml(folder.file("k8smgr.yaml"), common | _manager(folder, "k8smgr") | kubernetes)
+    _write_yaml(folder.file("kubeconfig"), _kubeconfig(_local(folder, "kubernetes"), tokens["k8smgr-to-kubernetes"]))
     _write_yaml(folder.file("tunnelmgr.yaml"), common | tunnels)
     _write_yaml(folder.file("hub.yaml"), hub)
+
+
+def _manager(folder: Folder, name: str) -> dict[str, Any]:
+    """Return what every manager's settings say."""
+    token_file = str(folder.file("keys") / f"{name}-to-hub")
+    return {
+        "port": folder.ports[name],
+        "callers_file": str(folder.file(f"{name}-callers.yaml")),
+        "hubs": {"demo": {"api_url": f"{_local(folder, 'hub')}/hub/api", "token_file": token_file}},
+    }
+
+
+def _kubeconfig(server: str, token: str) -> dict[str, Any]:
+    name = "demo"
+    return {
+        "apiVersion": "v1",
+        "kind": "Config",
+        "clusters": [{"name": name, "cluster": {"server": server}}],
+        "users": [{"name": name, "user": {"token": token}}],
+        "contexts": [{"name": name, "context": {"cluster": name, "user": name}}],
+        "current-context": name,
+    }
 
 
 def _write_world(folder: Folder, tokens: Mapping[str, str], *, queue_delay_s: float, token_s: int, python: str) -> None:
@@ -240,6 +264,7 @@ def _write_world(folder: Folder, tokens: Mapping[str, str], *, queue_delay_s: fl
         "python": python,
         "identity_port": folder.ports["identity"],
         "client_secret": tokens["oauth-client"],
+        "cluster_token": tokens["k8smgr-to-kubernetes"],
         "callback_url": f"{folder.address}hub/oauth_callback",
         "token_s": token_s,
         "logins": str(folder.file("logins.json")),
@@ -262,7 +287,7 @@ identity = {identity!r}
 configure(
     c,
     settings_file=folder / "hub.yaml",
-    manager_tokens={{"unicoremgr": (folder / "keys/unicoremgr-to-hub").read_text()}},
+    manager_tokens={{name: (folder / f"keys/{{name}}-to-hub").read_text() for name in ("unicoremgr", "k8smgr")}},
     dashboard=Dashboard({dashboard!r}, (folder / "keys/dashboard-to-hub").read_text()),
 )
 c.JupyterHub.bind_url = {bind_url!r}

@@ -1,12 +1,13 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""A login node of the demo: an SSH server that forwards to the system's nodes, and nothing else.
+"""A jump host of the demo: an SSH server that forwards to the system's labs, and listens for their way back to the hub.
 
-Like a centre's sshd with the key line ``restrict,port-forwarding,command="cat"``: the one session is an echo.
+Like a centre's sshd with the key line ``restrict,port-forwarding,command="cat"``: the one session is an echo; and with
+``GatewayPorts clientspecified`` and ``PermitListen`` where there is a way back.
 Run by :mod:`.world`; a demo and test peer only, centres run sshd.
 """
 
 import contextlib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, Self
 
 import asyncssh
@@ -20,16 +21,36 @@ def generate_key() -> tuple[bytes, str]:
     return key.export_private_key(), " ".join(key.export_public_key().decode("ascii").split()[:2])
 
 
+Resolve = Callable[[str, int], str | None]
+"""Takes the host and port of a forward; returns the address that it leads to, None if it may not."""
+
+
+def nodes(addresses: Mapping[str, str]) -> Resolve:
+    """Return what lets forwards lead to these nodes by their names, above port 1023."""
+    return lambda host, port: addresses.get(host) if port >= 1024 else None
+
+
 class LoginNode:
-    """An SSH server on *address*, for one key of one user. An async context manager; ``port`` tells where."""
+    """An SSH server on *address*, for one key of one user. An async context manager; ``port`` tells where.
+
+    A client may have it listen at *listen*, and nowhere else.
+    """
 
     def __init__(
-        self, address: str, port: int, *, host_key: bytes, authorized_key: str, resolve: Mapping[str, str]
+        self,
+        address: str,
+        port: int,
+        *,
+        host_key: bytes,
+        authorized_key: str,
+        resolve: Resolve,
+        listen: tuple[str, int] | None = None,
     ) -> None:
         self._address = address
         self._host_key = asyncssh.import_private_key(host_key)
         self._authorized_key = asyncssh.import_public_key(authorized_key)
         self._resolve = resolve
+        self._listen = listen
         self._server: asyncssh.SSHAcceptor | None = None
         self.port = port
         self._open: set[asyncssh.SSHServerConnection] = set()
@@ -72,11 +93,15 @@ class LoginNode:
         return username == USER and key.public_data == self._authorized_key.public_data
 
     def address_of(self, host: str, port: int) -> str:
-        """Return where a forward to *host* leads; only to nodes of this system, above port 1023."""
-        address = self._resolve.get(host)
-        if address is None or port < 1024:
+        """Return where a forward to *host* leads; refuses what is no lab's place on this system."""
+        address = self._resolve(host, port)
+        if address is None:
             raise asyncssh.ChannelOpenError(asyncssh.OPEN_ADMINISTRATIVELY_PROHIBITED, "not a node of this system")
         return address
+
+    def may_listen(self, host: str, port: int) -> bool:
+        """Tell whether a client may have this node listen there."""
+        return (host, port) == self._listen
 
 
 class _Server(asyncssh.SSHServer):
@@ -109,6 +134,9 @@ class _Server(asyncssh.SSHServer):
 
     def auth_completed(self) -> None:
         self._node.connections += 1
+
+    def server_requested(self, listen_host: str, listen_port: int) -> bool:
+        return self._node.may_listen(listen_host, listen_port)
 
     async def connection_requested(self, dest_host: str, dest_port: int, orig_host: str, orig_port: int) -> Any:
         _ = orig_host, orig_port

@@ -2,7 +2,7 @@
 """``jupyter-jsc demo``: the whole system as processes of this machine, in the foreground.
 
 Prepares the folder (:mod:`.folder`), starts what publishes the configuration, the demo world, TunnelMgr, UnicoreMgr,
-proxy, dashboard and hub, says when the portal answers, and ends everything at SIGINT or SIGTERM.
+K8sMgr, proxy, dashboard and hub, says when the portal answers, and ends everything at SIGINT or SIGTERM.
 """
 
 import asyncio
@@ -81,6 +81,7 @@ def commands(folder: demo_folder.Folder, environ: Mapping[str, str]) -> dict[str
         "proxy": Command(proxy, env | {"CONFIGPROXY_AUTH_TOKEN": folder.environment["CONFIGPROXY_AUTH_TOKEN"]}),
         "tunnelmgr": Command([*ours, "tunnelmgr", *_settings(folder, "tunnelmgr"), "--stop-masters"], env),
         "unicoremgr": Command([*ours, "unicoremgr", *_settings(folder, "unicoremgr")], env),
+        "k8smgr": Command([*ours, "k8smgr", *_settings(folder, "k8smgr")], env),
         "dashboard": Command([*ours, "dashboard", *_settings(folder, "dashboard")], env),
         "hub": Command(hub, env | dict(folder.environment)),
     }
@@ -93,7 +94,8 @@ def _settings(folder: demo_folder.Folder, name: str) -> tuple[str, str]:
 async def until_ready(folder: demo_folder.Folder) -> None:
     """Return when portal, managers and TunnelMgr answer; :class:`Unavailable` after two minutes."""
     addresses = [f"{folder.address}hub/health"] + [
-        f"http://127.0.0.1:{folder.ports[name]}/health/live" for name in ("tunnelmgr", "unicoremgr", "dashboard")
+        f"http://127.0.0.1:{folder.ports[name]}/health/live"
+        for name in ("tunnelmgr", "unicoremgr", "k8smgr", "dashboard")
     ]
     began = time.monotonic()
     async with aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=5)) as session:
@@ -134,7 +136,7 @@ async def _announce(folder: demo_folder.Folder) -> None:
 
 _PROVIDERS = {"jsc": "JSC account", "aai": "Helmholtz AAI"}
 _WHO = {
-    "alice": "a user with five systems and two projects",
+    "alice": "a user with six systems and two projects",
     "nora": "a newcomer without HPC account: the cloud only",
     "gus": "a guest without any account: nothing yet",
     "carla": "a student of a course: only its reservation",

@@ -20,16 +20,6 @@ _GIT_S = 60.0
 _AUTHOR = ("-c", "user.name=jupyter-jsc demo", "-c", "user.email=demo@example.org")
 _QUIET = ("-c", "commit.gpgsign=false", "-c", "core.hooksPath=/dev/null")
 
-_OVERLAY = """\
-# What is different in a demo on one machine; a file of its own, as all files of this folder are merged.
-maintenance:
-  demo-without-kubernetes:
-    systems: [hdf-cloud]
-    begins: 2026-01-01T00:00:00Z
-    text:
-      en: This demo runs on one machine, which has no Kubernetes cluster.
-      de: Diese Demo läuft auf einer einzigen Maschine, und die hat keinen Kubernetes-Cluster.
-"""
 _HEADER = """\
 # Written by the demo: where its services and its systems' login nodes listen on this machine. `make demo` writes this
 # file again, and commits it, when a port has changed.
@@ -49,7 +39,6 @@ def ensure(path: Path) -> None:
     building = path.with_name(f"{path.name}.new")
     shutil.rmtree(building, ignore_errors=True)
     shutil.copytree(_example(), building)
-    (building / "demo.yaml").write_text(_OVERLAY, "utf-8")
     _git(building, "init", "--quiet")
     _git(building, "symbolic-ref", "HEAD", f"refs/heads/{BRANCH}")
     _git(building, "add", "--all")

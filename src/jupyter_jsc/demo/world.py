@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""The demo world in one process: an identity provider; for each HPC system a UNICORE site that runs jobs here, and SSH.
+"""The demo world in one process: identity provider, UNICORE sites with login nodes, and a cluster with SSH services.
 
-Started by :mod:`.run` as ``jupyter-jsc demo-world``; ends all jobs when it ends. It reads the configuration once: a
-system or queue that is added later is there after the next start.
+A site runs the jobs of one HPC system here, the Kubernetes cluster the pods of all systems in the cloud. Started by
+:mod:`.run` as ``jupyter-jsc demo-world``; ends all jobs and pods when it ends. It reads the configuration once: a system or
+queue that is added later is there after the next start.
 """
 
 import asyncio
@@ -14,10 +15,11 @@ from pathlib import Path
 import uvicorn
 from fastapi import FastAPI
 from pydantic import SecretStr
+from starlette.applications import Starlette
 
 from jupyter_jsc.config import load
 from jupyter_jsc.config.base import Section
-from jupyter_jsc.demo import centre, identity, login, software, unicore
+from jupyter_jsc.demo import centre, cloud, identity, login, software, unicore
 
 
 class WorldSettings(Section):
@@ -29,6 +31,8 @@ class WorldSettings(Section):
     """What ``python3`` is on the nodes: an interpreter with JupyterLab."""
     identity_port: int
     client_secret: SecretStr
+    cluster_token: SecretStr
+    """What the Kubernetes API knows K8sMgr by."""
     callback_url: str
     token_s: int
     """Life of access tokens, seconds."""
@@ -50,16 +54,21 @@ async def run(settings: WorldSettings) -> None:
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
     configuration = load.load(settings.configuration.resolve())
     programs = software.install(settings.scratch, settings.python, configuration)
-    sites = centre.sites(configuration).values()
+    sites, clouds = centre.sites(configuration).values(), centre.clouds(configuration).values()
+    cluster = cloud.create(settings.scratch / "cluster", settings.cluster_token, clouds, programs)
     servers = [_server(_identity(settings), settings.identity_port)]
     servers += [_server(_site(site, programs, settings), settings.ports[site.key]) for site in sites]
+    servers.append(_server(cluster.app, settings.ports["kubernetes"]))
     async with contextlib.AsyncExitStack() as stack, asyncio.TaskGroup() as tasks:
         for site in sites:
             for host in site.login_nodes:
                 await stack.enter_async_context(_login_node(site, host, settings))
+        for one in clouds:
+            await stack.enter_async_context(cloud.ssh_service(one, cluster, settings.ports, settings.keys))
         for server in servers:
             tasks.create_task(server.serve())
         await stop.wait()
+        cluster.end_watches()
         for server in servers:
             server.should_exit = True
 
@@ -109,7 +118,7 @@ def _login_node(site: centre.Site, host: centre.Host, settings: WorldSettings) -
         settings.ports[f"{site.key}-{host.name}"],
         host_key=(settings.keys / host.name).read_bytes(),
         authorized_key=(settings.keys / "tunnelmgr.pub").read_text("ascii"),
-        resolve={node.name: node.address for node in site.nodes},
+        resolve=login.nodes({node.name: node.address for node in site.nodes}),
     )
 
 
@@ -121,7 +130,7 @@ class _Server(uvicorn.Server):
         yield
 
 
-def _server(app: FastAPI, port: int) -> uvicorn.Server:
+def _server(app: Starlette, port: int) -> uvicorn.Server:
     config = uvicorn.Config(
         app, host="127.0.0.1", port=port, log_config=None, access_log=False, timeout_graceful_shutdown=3
     )

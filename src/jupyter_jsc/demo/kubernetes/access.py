@@ -8,7 +8,7 @@ from collections import Counter
 from collections.abc import Mapping
 
 from jupyter_jsc.demo.kubernetes.faults import Faults
-from jupyter_jsc.demo.kubernetes.objects import ApiError
+from jupyter_jsc.demo.kubernetes.objects import ApiError, Tree
 from jupyter_jsc.demo.kubernetes.settings import User
 
 
@@ -35,9 +35,21 @@ class Access:
             return False
         return user.rights is None or verb in user.rights.get(resource, ())
 
+    def rules(self, user: User) -> list[Tree]:
+        """Return what the user may do, as a SelfSubjectRulesReview tells it."""
+        rights = user.rights if user.rights is not None else {"*": frozenset("*")}
+        missing = self._faults.missing_rights
+        return [
+            {
+                "apiGroups": [""],
+                "resources": [resource],
+                "verbs": sorted(verb for verb in verbs if (verb, resource) not in missing),
+            }
+            for resource, verbs in rights.items()
+        ]
+
     def require(self, user: User, verb: str, resource: str, namespace: str | None, name: str) -> None:
-        """Count the request; 403 in RBAC's words if the user may not."""
-        self.requests[verb, resource] += 1
+        """Raise 403 in RBAC's words if the user may not."""
         if self.may(user, verb, resource):
             return
         plural = resource.partition("/")[0]

@@ -4,19 +4,15 @@
 Behind :mod:`.faults`; each request goes caller → right → admission → :mod:`.store`. The controllers see what it stored.
 """
 
-import base64
-import json
 import random
 import secrets
-from collections.abc import Mapping
-from typing import Any, Protocol
+from typing import Protocol
 
-import yaml
 from starlette.requests import Request
 from starlette.responses import JSONResponse, PlainTextResponse, Response, StreamingResponse
 from starlette.routing import Route
 
-from jupyter_jsc.demo.kubernetes import admission, apply, deletion
+from jupyter_jsc.demo.kubernetes import admission, apply, deletion, requests
 from jupyter_jsc.demo.kubernetes.access import Access
 from jupyter_jsc.demo.kubernetes.faults import Faults
 from jupyter_jsc.demo.kubernetes.objects import (
@@ -59,7 +55,7 @@ class Api:
     def routes(self) -> list[Route]:
         """Return the routes."""
         base = "/api/v1/namespaces/{namespace}"
-        review = "/apis/authorization.k8s.io/v1/selfsubjectaccessreviews"
+        review = "/apis/authorization.k8s.io/v1/selfsubjectrulesreviews"
         return [
             Route("/version", self._version),
             Route("/readyz", _ok),
@@ -73,6 +69,12 @@ class Api:
             Route(base + "/{plural}/{name}", self._object, methods=["GET", "PATCH", "DELETE"]),
             Route(base + "/pods/{name}/log", self._log),
         ]
+
+    def _enter(self, request: Request, verb: str, resource: str, namespace: str | None, name: str) -> None:
+        """Count a request; 401 or 403 if the caller may not do it."""
+        user = self._access.user(request.headers)
+        self._access.requests[verb, resource] += 1
+        self._access.require(user, verb, resource, namespace, name)
 
     async def _version(self, _request: Request) -> Response:
         return JSONResponse(_VERSION)
@@ -99,39 +101,35 @@ class Api:
         return JSONResponse({"kind": "APIResourceList", "groupVersion": "v1", "resources": found})
 
     async def _review(self, request: Request) -> Response:
-        """Tell whether the caller has a right (SelfSubjectAccessReview)."""
+        """Tell what the caller may do in a namespace (SelfSubjectRulesReview)."""
         user = self._access.user(request.headers)
-        tree = await _body(request)
-        wanted = (tree.get("spec") or {}).get("resourceAttributes") or {}
-        resource = "/".join(filter(None, [wanted.get("resource"), wanted.get("subresource")]))
-        self._access.requests["create", "selfsubjectaccessreviews"] += 1
-        status = {"allowed": self._access.may(user, wanted.get("verb", ""), resource)}
+        tree = await requests.body(request)
+        self._access.requests["create", "selfsubjectrulesreviews"] += 1
+        status = {"resourceRules": self._access.rules(user), "nonResourceRules": [], "incomplete": False}
         return JSONResponse({**tree, "metadata": {}, "status": status}, 201)
 
     async def _namespace(self, request: Request) -> Response:
         name = request.path_params["namespace"]
-        self._access.require(self._access.user(request.headers), "get", "namespaces", name, name)
+        self._enter(request, "get", "namespaces", name, name)
         tree = self._store.get(Key("namespaces", "", name))
         if tree is None:
             raise not_found("namespaces", name)
         return JSONResponse(tree)
 
     async def _collection(self, request: Request) -> Response:
-        kind, namespace = _kind(request), request.path_params.get("namespace")
-        user = self._access.user(request.headers)
+        kind, namespace = requests.kind(request), request.path_params.get("namespace")
         if request.method == "POST":
-            self._access.require(user, "create", kind.plural, namespace, "")
+            self._enter(request, "create", kind.plural, namespace, "")
             return await self._create(request, kind, str(namespace))
         watching = request.query_params.get("watch", "") in {"true", "True", "1"}
-        self._access.require(user, "watch" if watching else "list", kind.plural, namespace, "")
+        self._enter(request, "watch" if watching else "list", kind.plural, namespace, "")
         return self._watch(request, kind, namespace) if watching else self._list(request, kind, namespace)
 
     async def _object(self, request: Request) -> Response:
-        kind = _kind(request)
+        kind = requests.kind(request)
         key = Key(kind.plural, request.path_params["namespace"], request.path_params["name"])
-        user = self._access.user(request.headers)
         verb = request.method.lower() if request.method != "HEAD" else "get"
-        self._access.require(user, verb, key.plural, key.namespace, key.name)
+        self._enter(request, verb, key.plural, key.namespace, key.name)
         if request.method == "PATCH":
             return await self._apply(request, key)
         tree = self._store.get(key)
@@ -139,21 +137,23 @@ class Api:
             raise not_found(key.plural, key.name)
         if request.method == "DELETE":
             return await self._delete(request, kind, key, tree)
+        if "as=PartialObjectMetadata" in request.headers.get("accept", ""):
+            tree = {"kind": "PartialObjectMetadata", "apiVersion": "meta.k8s.io/v1", "metadata": tree["metadata"]}
         return JSONResponse(tree)
 
     def _list(self, request: Request, kind: Kind, namespace: str | None) -> Response:
         query = request.query_params
         wanted = selector(query.get("labelSelector", ""), query.get("fieldSelector", ""))
         found = [tree for tree in self._store.all(kind.plural, namespace) if wanted(tree)]
-        limit, begin, version = _number(query, "limit") or 0, 0, self._store.version
+        limit, version = requests.number(query, "limit") or len(found), self._store.version
         if token := query.get("continue"):
-            version, begin = _continued(token)
+            version, after = requests.continued(token)
             self._store.since(version)
-        left = len(found) - begin - limit
+            found = [tree for tree in found if requests.place(tree) > after]
         metadata: Tree = {"resourceVersion": str(version)}
-        if limit and left > 0:
-            metadata |= {"continue": _token(version, begin + limit), "remainingItemCount": left}
-        items = found[begin : begin + limit] if limit else found[begin:]
+        items = found[:limit]
+        if left := len(found) - len(items):
+            metadata |= {"continue": requests.token(version, requests.place(items[-1])), "remainingItemCount": left}
         # Items of a list come without kind and version, as of the real server.
         bare = [{name: value for name, value in item.items() if name not in {"kind", "apiVersion"}} for item in items]
         return JSONResponse({"kind": f"{kind.name}List", "apiVersion": "v1", "metadata": metadata, "items": bare})
@@ -168,17 +168,17 @@ class Api:
             namespace,
             selector(query.get("labelSelector", ""), query.get("fieldSelector", "")),
             int(version) if version not in {"", "0"} else None,
-            _number(query, "timeoutSeconds") or random.uniform(*_WATCH_S),
+            requests.number(query, "timeoutSeconds") or random.uniform(*_WATCH_S),
             self._settings.bookmark_s if query.get("allowWatchBookmarks", "") in {"true", "True", "1"} else None,
         )
         return StreamingResponse(self.watches.lines(watch), media_type="application/json")
 
     async def _create(self, request: Request, kind: Kind, namespace: str) -> Response:
-        tree = await _body(request)
+        tree = await requests.body(request)
         metadata = dict(tree.get("metadata") or {})
         if not metadata.get("name") and (stem := metadata.get("generateName")):
             metadata["name"] = stem + secrets.token_hex(3)[:5]
-        key = _named({**tree, "metadata": metadata}, kind, namespace, "")
+        key = requests.named({**tree, "metadata": metadata}, kind, namespace, "")
         if self._store.get(key):
             raise already_exists(key.plural, key.name)
         manager = request.query_params.get("fieldManager") or request.headers.get("user-agent", "").partition("/")[0]
@@ -193,13 +193,14 @@ class Api:
         if not manager:
             what = "Required value: is required for apply patch"
             raise invalid("PatchOptions.meta.k8s.io", "", [("fieldManager", what)])
-        config = await _body(request)
-        _named(config, KINDS[key.plural], key.namespace, key.name)
+        config = await requests.body(request)
+        requests.named(config, KINDS[key.plural], key.namespace, key.name)
         config = admission.prepared(key, config)
         if (config.get("metadata") or {}).get("managedFields"):
             raise bad_request("metadata.managedFields must be nil")
         live = self._store.get(key)
         if live is None:
+            self._access.require(self._access.user(request.headers), "create", key.plural, key.namespace, key.name)
             metadata = {**(config.get("metadata") or {}), "namespace": key.namespace}
             return self._add(request, key, {**config, "metadata": metadata}, manager, "Apply")
         wanted = (config["metadata"].get("resourceVersion"), config["metadata"].get("uid"))
@@ -230,7 +231,7 @@ class Api:
         return JSONResponse(stored, 201)
 
     async def _delete(self, request: Request, kind: Kind, key: Key, tree: Tree) -> Response:
-        options = {**await _body(request, empty=True)}
+        options = {**await requests.body(request, empty=True)}
         for name in ("gracePeriodSeconds", "propagationPolicy"):
             if (value := request.query_params.get(name)) is not None:
                 options[name] = int(value) if value.lstrip("-").isdecimal() else value
@@ -248,7 +249,7 @@ class Api:
 
     async def _log(self, request: Request) -> Response:
         key = Key("pods", request.path_params["namespace"], request.path_params["name"])
-        self._access.require(self._access.user(request.headers), "get", "pods/log", key.namespace, key.name)
+        self._enter(request, "get", "pods/log", key.namespace, key.name)
         pod, query = self._store.get(key), request.query_params
         if pod is None:
             raise not_found("pods", key.name)
@@ -257,9 +258,9 @@ class Api:
         if name not in names:
             raise bad_request(f"container {name} is not valid for pod {key.name}")
         text = self._logs.read(pod, name)
-        if (lines := _number(query, "tailLines")) is not None:
+        if (lines := requests.number(query, "tailLines")) is not None:
             text = b"".join(text.splitlines(keepends=True)[-lines:]) if lines else b""
-        if (most := _number(query, "limitBytes")) is not None:
+        if (most := requests.number(query, "limitBytes")) is not None:
             text = text[:most]
         return PlainTextResponse(text)
 
@@ -277,65 +278,3 @@ async def no_page(_request: Request, _error: Exception) -> Response:
 
 async def _ok(_request: Request) -> Response:
     return PlainTextResponse("ok")
-
-
-def _kind(request: Request) -> Kind:
-    kind = KINDS.get(request.path_params["plural"])
-    if kind is None or kind.plural == "namespaces":
-        raise ApiError(404, "NotFound", "the server could not find the requested resource")
-    return kind
-
-
-async def _body(request: Request, *, empty: bool = False) -> Tree:
-    """Return the body, JSON or YAML."""
-    body = await request.body()
-    if not body and empty:
-        return {}
-    try:
-        tree = json.loads(body)
-    except ValueError:
-        try:
-            tree = yaml.safe_load(body)
-        except yaml.YAMLError as error:
-            raise bad_request(f"error decoding YAML: {error}") from error
-    if not isinstance(tree, dict):
-        raise bad_request("the object provided is unrecognized: it must be a map")
-    return tree
-
-
-def _named(tree: Tree, kind: Kind, namespace: str, name: str) -> Key:
-    """Return where the object of a request belongs; raises 400 if it says otherwise."""
-    if (tree.get("apiVersion"), tree.get("kind")) != ("v1", kind.name):
-        found = f"{tree.get('apiVersion')}, Kind={tree.get('kind')}"
-        raise bad_request(f"the object provided is unrecognized (must be of type {kind.name}): {found}")
-    metadata = tree.get("metadata") or {}
-    if metadata.get("namespace") not in {None, "", namespace}:
-        why = f"the namespace of the provided object does not match the namespace sent on the request ({namespace})"
-        raise bad_request(why)
-    own = str(metadata.get("name") or "")
-    if name and own not in {"", name}:
-        raise bad_request(f"the name of the object ({own}) does not match the name on the URL ({name})")
-    if not (own or name):
-        raise invalid(kind.name, "", [("metadata.name", "Required value: name or generateName is required")])
-    return Key(kind.plural, namespace, name or own)
-
-
-def _number(query: Mapping[str, Any], name: str) -> int | None:
-    value = query.get(name)
-    if value is None:
-        return None
-    if not value.isdecimal():
-        raise bad_request(f'{name}: Invalid value: "{value}": must be a number')
-    return int(value)
-
-
-def _token(version: int, begin: int) -> str:
-    return base64.urlsafe_b64encode(json.dumps([version, begin]).encode()).decode("ascii")
-
-
-def _continued(token: str) -> tuple[int, int]:
-    try:
-        version, begin = json.loads(base64.urlsafe_b64decode(token))
-    except ValueError as error:
-        raise bad_request("continue key is not valid") from error
-    return int(version), int(begin)

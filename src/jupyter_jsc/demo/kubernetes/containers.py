@@ -16,7 +16,6 @@ from typing import Protocol
 
 from jupyter_jsc.demo import stepd
 
-
 _BEFORE_ITS_WATCH = {-signal.SIGUSR1: -signal.SIGKILL, -signal.SIGUSR2: -signal.SIGTERM}
 """How a container ends that is told to before its watcher listens: the watcher itself ends, by the order's signal."""
 
