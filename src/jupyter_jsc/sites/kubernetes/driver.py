@@ -8,7 +8,7 @@ leaves them. The claims come last: what is refused leaves no home behind. Called
 
 import asyncio
 import contextlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Mapping, Sequence
 from types import TracebackType
 from typing import Self
 
@@ -22,7 +22,7 @@ from jupyter_jsc.sites import Tell
 from jupyter_jsc.sites.kubernetes import objects, read, rights
 from jupyter_jsc.sites.kubernetes.api import Access, Api, Pause
 from jupyter_jsc.sites.kubernetes.mirror import Clock
-from jupyter_jsc.sites.kubernetes.objects import Objects, Tree, hub_label, is_of
+from jupyter_jsc.sites.kubernetes.objects import Tree, hub_label, is_of
 from jupyter_jsc.sites.kubernetes.watch import TAIL_BYTES, Labs
 from jupyter_jsc.wire import Handle, LabRef, LabState, StartAnswer, StartLab, SystemHealth
 
@@ -84,13 +84,16 @@ class KubernetesSite:
         made = objects.objects(lab, self._system, self._configuration)
         secret_uid = await self._claim(made.secret, lab)
         try:
-            pod = await self._create_pod(objects.owned(made.pod, secret_uid), lab)
-            await self._apply_rest(made, secret_uid)
-        except SiteRefused:
+            pod, *_ = await _all(
+                self._create_pod(objects.owned(made.pod, secret_uid), lab),
+                self._apply("services", objects.owned(made.service, secret_uid)),
+            )
+            await _all(*map(self._apply_claim, made.claims))
+        except (SiteRefused, Conflict):
             await self._end(lab.lab_id, lab.hub, lab.start_id, prove=False)
             raise
         path = f"/api/v1/namespaces/{self._api.namespace}/pods/{lab.lab_id}"
-        return StartAnswer(handle=Handle(url=f"{path}#{_uid(pod)}"))
+        return StartAnswer(handle=Handle(url=f"{path}#{_uid(pod or {})}"))
 
     async def poll(self, labs: Sequence[LabRef]) -> Mapping[str, LabState]:
         """Return the states by start id, from what the cluster was seen to have; asks nothing."""
@@ -156,14 +159,6 @@ class KubernetesSite:
             )
         return str(found)
 
-    async def _apply_rest(self, made: Objects, secret_uid: str) -> None:
-        """Apply Service and claims, all to their end, and raise what hinders; a refusal before what time may mend."""
-        service = self._apply("services", objects.owned(made.service, secret_uid))
-        results = await asyncio.gather(service, *map(self._apply_claim, made.claims), return_exceptions=True)
-        failures = [result for result in results if isinstance(result, BaseException)]
-        for failure in sorted(failures, key=lambda failure: not isinstance(failure, SiteRefused)):
-            raise failure
-
     async def _apply_claim(self, claim: Tree) -> None:
         """Apply a claim; one that is there and can't be made like it, such as a smaller one, stays as it is."""
         try:
@@ -179,15 +174,15 @@ class KubernetesSite:
                 raise
             log.info("volume claim stays as it is", system=self.name, claim=name)
 
-    async def _apply(self, kind: str, tree: Tree) -> None:
+    async def _apply(self, kind: str, tree: Tree) -> Tree:
         """Apply an object; of two that create it at the same time, one has to ask again."""
         for tries_left in reversed(range(_APPLY_TRIES)):
             try:
-                await self._api.apply(kind, tree)
-                return
+                return await self._api.apply(kind, tree)
             except Conflict as error:
                 if not tries_left:
                     raise SiteUnavailable(error.message, retry_after_s=1) from error
+        raise AssertionError
 
     async def _end(self, lab_id: str, hub: str, start_id: str, *, prove: bool) -> None:
         """Delete pod and Secret of a start, if they are this hub's; with *prove*, return when the pod is gone."""
@@ -220,6 +215,15 @@ class KubernetesSite:
             except NotFound:
                 return
         raise SiteUnavailable(f"{self._system.label} has not confirmed yet that the lab has ended.", retry_after_s=10)
+
+
+async def _all(*steps: Awaitable[Tree | None]) -> list[Tree | None]:
+    """Return the results of steps that don't depend on each other, all done; raise a refusal before what time may mend."""
+    results = await asyncio.gather(*steps, return_exceptions=True)
+    failures = [result for result in results if isinstance(result, BaseException)]
+    for failure in sorted(failures, key=lambda failure: not isinstance(failure, SiteRefused | Conflict)):
+        raise failure
+    return [result for result in results if not isinstance(result, BaseException)]
 
 
 def _pod_uid(lab: LabRef) -> str | None:
