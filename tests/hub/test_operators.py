@@ -142,8 +142,8 @@ async def test_what_is_searched_for_is_text(hub, search):
 async def test_a_bad_question_names_field_and_what_is_allowed(hub, query):
     answer = await hub.call("GET", f"{BASE}/{query}", token=hub.dashboard_token)
     assert 400 == answer.status
-    assert query.split("?")[1].split("=")[0] == answer.body["field"]
-    assert answer.body["allowed"]
+    assert query.split("?")[1].split("=")[0] == answer.body["errors"]["field"]
+    assert answer.body["errors"]["allowed"]
 
 
 async def test_a_start_that_nobody_knows_is_not_found(hub):

@@ -158,7 +158,7 @@ c.JupyterHub.load_roles = [
     *c.JupyterHub.load_roles,
     {
         "name": "tests",
-        "scopes": ["admin:users", "admin:auth_state", "admin:servers", "tokens", "read:metrics"],
+        "scopes": ["admin:users", "admin:groups", "admin:auth_state", "admin:servers", "tokens", "read:metrics"],
         "services": ["admin"],
     },
 ]
@@ -242,16 +242,24 @@ class Manager(Faulty):
         self.refuses_site_token = False
         self.refuses = ""
         self.health = {}
+        self.version = BEGINNING
+        self.slow_systems = False
 
     def app(self):
         app = web.Application(middlewares=[self.misbehave])
+        app.router.add_get("/health/live", self.live)
         app.router.add_get("/v1/systems", self.systems)
         app.router.add_put("/v1/labs/{lab}/starts/{start}", self.put)
         app.router.add_delete("/v1/labs/{lab}/starts/{start}", self.delete)
         app.router.add_post("/v1/labs/poll", self.poll)
         return app
 
+    async def live(self, request):
+        return web.json_response({"live": True, "details": {"configuration": self.version}})
+
     async def systems(self, request):
+        if self.slow_systems:
+            await self.patience.wait()
         return web.json_response(self.health)
 
     async def put(self, request):
@@ -302,10 +310,13 @@ class Tunnels(Faulty):
         self.patience = asyncio.Event()
         self.records, self.opened, self.closed = {}, [], []
         self.lab_answers = True
+        self.jump_hosts = []
 
     def app(self):
         app = web.Application(middlewares=[self.misbehave])
         app.router.add_get("/health/live", self.live)
+        app.router.add_get("/v1/tunnels", self.all)
+        app.router.add_get("/v1/jump-hosts", self.hosts)
         app.router.add_put("/v1/tunnels/{lab}", self.open)
         app.router.add_delete("/v1/tunnels/{lab}", self.close)
         return app
@@ -316,7 +327,13 @@ class Tunnels(Faulty):
         return app
 
     async def live(self, request):
-        return web.json_response({"live": True})
+        return web.json_response({"live": True, "details": {"configuration": BEGINNING}})
+
+    async def all(self, request):
+        return web.json_response(list(self.records.values()))
+
+    async def hosts(self, request):
+        return web.json_response(self.jump_hosts)
 
     async def open(self, request):
         lab, body = request.match_info["lab"], await request.json()

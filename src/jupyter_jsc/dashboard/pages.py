@@ -29,7 +29,7 @@ STATIC = _HERE / "static"
 _LABS, _TUNNELS = 50, 100
 """Rows of a page."""
 _LARGEST_REPORT = 1_000_000
-HOURS = (1, 24, 168)
+HOURS = {1: "hour", 24: "24 hours", 168: "7 days"}
 STATES = ("all", "open", "failed")
 
 POLICY = (
@@ -74,7 +74,15 @@ class Pages:
         """Answer what failed, by cause and system."""
         answer = await self._sources.ask_hub(lambda hub: hub.failures(hours))
         labels = {key: system.label for key, system in self._current.configuration.systems.items()}
-        return self.show("failures.html", user, answer=answer, hours=hours, choices=HOURS, labels=labels)
+        return self.show(
+            "failures.html",
+            user,
+            answer=answer,
+            hours=hours,
+            words=HOURS.get(hours, f"{hours} hours"),
+            choices=HOURS,
+            labels=labels,
+        )
 
     async def labs(self, user: User, search: str, system: str, state: str, page: int) -> Response:
         """Answer a page of labs; a whole start id that is known leads to its story at once."""

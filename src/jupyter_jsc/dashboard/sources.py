@@ -163,9 +163,13 @@ class Sources:
         async def systems() -> dict[str, SystemHealth]:
             return await (await client()).systems()
 
-        return Manager(*await asyncio.gather(self._ask(name, version), self._ask(f"{name} systems", systems)))
+        # It asks its systems. One that hangs itself does not tell its version either, which is looked at first.
+        waiting = f"takes longer than {_LIMIT_S:.0f} s to hear from its systems"
+        asked = self._ask(f"{name} systems", systems, waiting=waiting)
+        return Manager(*await asyncio.gather(self._ask(name, version), asked))
 
-    async def _ask(self, name: str, question: Callable[[], Awaitable[Value]]) -> Answer[Value]:
+    async def _ask(self, name: str, question: Callable[[], Awaitable[Value]], *, waiting: str = "") -> Answer[Value]:
+        """Return the answer or the silence; *waiting* is the reason where a service may itself wait for somebody."""
         service = name.partition(" ")[0]
         reason = ""
         try:
@@ -176,8 +180,7 @@ class Sources:
         except (errors.NotAuthenticated, errors.Forbidden):
             reason = "does not know the dashboard's token"
         except TimeoutError:
-            # A service that hangs does not even tell its version in time.
-            reason = f"takes longer than {_LIMIT_S:.0f} s to answer" if " " in name else ""
+            reason = waiting
         except OSError as error:
             reason = f"was not asked, since the dashboard has no token for it ({type(error).__name__})"
         except errors.JSCError:

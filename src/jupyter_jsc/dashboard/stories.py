@@ -12,6 +12,10 @@ _SENDERS = {"hub": "Hub", "manager": "Manager", "site": "Site", "lab": "Lab"}
 _TROUBLE = frozenset({"failed", "waiting", "tunnel_waiting", "reconnecting", "lab_step_failed", "lab_step_warning"})
 
 
+_STEPS = frozenset({"lab_step", "lab_step_done"})
+"""Their details are the step's own code."""
+
+
 @dataclass(frozen=True)
 class Line:
     """One event on the time line."""
@@ -50,7 +54,7 @@ def told(story: Story, configuration: Configuration, now: datetime) -> Told:
         title=f"{start.server} of {start.user}",
         state=start.state,
         created=ago(start.created, now),
-        took=duration(((start.ended or now) - start.created).total_seconds()),
+        took=duration((start.ended - start.created).total_seconds()) if start.ended else "",
         facts=facts,
         lines=tuple(_lines(story.events, now)),
         text=as_text(story, facts),
@@ -94,7 +98,9 @@ def _cleaned(start: StartRecord) -> str:
 def _lines(events: list[EventLine], now: datetime) -> list[Line]:
     lines: list[Line] = []
     before: datetime | None = None
+    step = ""
     for event in events:
+        step = event.text if event.code == "lab_step" else step
         gap = (event.time - before).total_seconds() if before else 0
         lines.append(
             Line(
@@ -102,9 +108,9 @@ def _lines(events: list[EventLine], now: datetime) -> list[Line]:
                 moment=ago(event.time, now),
                 after=f"+{duration(gap)}" if gap >= 1 else "",
                 sender=_SENDERS.get(event.sender, event.sender),
-                code=event.code,
-                text=event.text,
-                details=event.details.strip(),
+                code=f"{event.code} {event.details}" if event.code in _STEPS else event.code,
+                text=f"{step}: done in {event.text}" if event.code == "lab_step_done" and step else event.text,
+                details="" if event.code in _STEPS else event.details.strip(),
                 trouble=event.code in _TROUBLE,
             )
         )

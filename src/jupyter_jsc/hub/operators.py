@@ -7,14 +7,17 @@ Open to the service that holds :data:`~.configure.OPERATE_SCOPE`, which is the d
 
 import asyncio
 import contextlib
+import functools
+import json
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
+from typing import Any, cast
 
 from jupyterhub.apihandlers.base import APIHandler
 
 from jupyter_jsc import errors, names
 from jupyter_jsc.hub import inquiries
-from jupyter_jsc.hub.api import JSCHandler, answers_errors
+from jupyter_jsc.hub.api import JSCHandler, Method
 from jupyter_jsc.hub.configure import OPERATE_SCOPE
 from jupyter_jsc.operators import LARGEST_PAGE, LONGEST_HOURS, OpenStart, OpenStarts, Overview
 from jupyter_jsc.wire import Message
@@ -51,10 +54,25 @@ class OperatorHandler(JSCHandler):
         return int(text)
 
 
+def _answers_problems(method: Method) -> Method:
+    """Answer our errors as problems, which come out in the dashboard as the same class."""
+
+    @functools.wraps(method)
+    async def wrapped(self: OperatorHandler, *args: Any, **kwargs: Any) -> None:
+        try:
+            await method(self, *args, **kwargs)
+        except errors.JSCError as error:
+            self.set_status(error.status)
+            self.set_header("Content-Type", "application/problem+json")
+            self.finish(json.dumps(error.problem()))
+
+    return cast("Method", wrapped)
+
+
 class OverviewHandler(OperatorHandler):
     """How the portal is."""
 
-    @answers_errors
+    @_answers_problems
     async def get(self) -> None:
         """Answer labs in use by system and state, the starts of the last hour, and the last 24 hours."""
         self.need(OPERATE_SCOPE)
@@ -76,7 +94,7 @@ class OverviewHandler(OperatorHandler):
 class LabsHandler(OperatorHandler):
     """The labs of all users."""
 
-    @answers_errors
+    @_answers_problems
     async def get(self) -> None:
         """Answer a page of labs.
 
@@ -107,7 +125,7 @@ class LabsHandler(OperatorHandler):
 class FailuresHandler(OperatorHandler):
     """What failed."""
 
-    @answers_errors
+    @_answers_problems
     async def get(self) -> None:
         """Answer the failures of the last ``hours``, by cause and system."""
         self.need(OPERATE_SCOPE)
@@ -119,7 +137,7 @@ class FailuresHandler(OperatorHandler):
 class OpenHandler(OperatorHandler):
     """The starts that may have a tunnel."""
 
-    @answers_errors
+    @_answers_problems
     async def get(self) -> None:
         """Answer all starts that are open or not yet cleaned up."""
         self.need(OPERATE_SCOPE)
@@ -142,7 +160,7 @@ class OpenHandler(OperatorHandler):
 class StoryHandler(OperatorHandler):
     """One start."""
 
-    @answers_errors
+    @_answers_problems
     async def get(self, start_id: str) -> None:
         """Answer the start with all its events; 404 if there is none, or no more."""
         self.need(OPERATE_SCOPE)
