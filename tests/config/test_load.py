@@ -79,7 +79,7 @@ MESSAGES = {
         "          text: There are no such nodes in this partition.",
         "        - contains: Requested node configuration is not available\n          text: 5",
         [
-            "systems/juwels.yaml:21: systems.juwels.unicore.messages[1].text: `5` does not fit. "
+            "systems/juwels.yaml:20: systems.juwels.unicore.messages[1].text: `5` does not fit. "
             "Allowed: a text, or texts under `en` and `de`."
         ],
     ),
@@ -160,7 +160,7 @@ MESSAGES = {
         "  ? k8s mgr\n  :",
         [
             f"portal.yaml:24: managers.k8s mgr: The key `k8s mgr` does not fit. Allowed: {KEY}.",
-            "systems/cloud.yaml:6: systems.cloud.manager: `k8smgr` is none of the managers. "
+            "systems/cloud.yaml:9: systems.cloud.manager: `k8smgr` is none of the managers. "
             "Allowed: unicoremgr, k8s mgr. Did you mean k8s mgr?",
         ],
     ),
@@ -169,7 +169,7 @@ MESSAGES = {
         "contains: Invalid account",
         "contains: X",
         [
-            "systems/juwels.yaml:16: systems.juwels.unicore.messages[0].contains: `X` is too short. "
+            "systems/juwels.yaml:15: systems.juwels.unicore.messages[0].contains: `X` is too short. "
             "Allowed: a text of at least 3 characters."
         ],
     ),

@@ -9,7 +9,8 @@ import ipaddress
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from jupyter_jsc.config.findings import Finding, listed, shown, value_at
+from jupyter_jsc.config import cluster_checks
+from jupyter_jsc.config.findings import Finding, listed, sections, shown, value_at
 
 Tree = dict[str, Any]
 MINUTES_A_DAY = 24 * 60
@@ -19,14 +20,6 @@ def contradictions(tree: Tree) -> Iterator[Finding]:
     """Yield everything that contradicts something else."""
     for check in CHECKS:
         yield from check(tree)
-
-
-def _sections(tree: Any, *path: str) -> list[tuple[str, Tree]]:
-    """Return the sections of a mapping with their keys."""
-    around = value_at(tree, path)
-    if not isinstance(around, dict):
-        return []
-    return [(key, section) for key, section in around.items() if isinstance(section, dict)]
 
 
 def _texts(value: Any) -> list[str]:
@@ -40,8 +33,8 @@ def _numbers(section: Tree, *names: str) -> list[int] | None:
 
 def _jump_hosts_differ(tree: Tree) -> Iterator[Finding]:
     first: dict[str, str] = {}
-    for system, section in _sections(tree, "systems"):
-        for key, _ in _sections(section, "jump_hosts"):
+    for system, section in sections(tree, "systems"):
+        for key, _ in sections(section, "jump_hosts"):
             if key in first:
                 message = f"The jump host `{shown(key)}` stands at the system {shown(first[key])} already."
                 yield Finding(("systems", system, "jump_hosts", key), message, "a key of its own", at_key=True)
@@ -49,7 +42,7 @@ def _jump_hosts_differ(tree: Tree) -> Iterator[Finding]:
 
 
 def _account_keys_open(tree: Tree) -> Iterator[Finding]:
-    for system, section in _sections(tree, "systems"):
+    for system, section in sections(tree, "systems"):
         keys = section.get("account_keys")
         for key, partitions in keys.items() if isinstance(keys, dict) else ():
             if partitions == []:
@@ -57,7 +50,7 @@ def _account_keys_open(tree: Tree) -> Iterator[Finding]:
 
 
 def _networks_exist(tree: Tree) -> Iterator[Finding]:
-    for system, section in _sections(tree, "systems"):
+    for system, section in sections(tree, "systems"):
         hosts = section.get("lab_hosts")
         for number, host in enumerate(hosts) if isinstance(hosts, list) else ():
             if not isinstance(host, str) or "/" not in host:
@@ -71,7 +64,7 @@ def _networks_exist(tree: Tree) -> Iterator[Finding]:
 
 
 def _ranges(tree: Tree) -> Iterator[tuple[str, int, Tree]]:
-    for group, section in _sections(tree, "groups"):
+    for group, section in sections(tree, "groups"):
         ranges = section.get("ranges")
         for number, entry in enumerate(ranges) if isinstance(ranges, list) else ():
             if isinstance(entry, dict):
@@ -108,7 +101,7 @@ def _steps_fit(group: str, number: int, entry: Tree, resource: Any) -> Iterator[
 
 def _exclusive_groups_are_ordered(tree: Tree) -> Iterator[Finding]:
     first: dict[int, str] = {}
-    for group, section in _sections(tree, "groups"):
+    for group, section in sections(tree, "groups"):
         weight = section.get("weight", 99)
         if section.get("exclusive") is not True or type(weight) is not int:
             continue
@@ -121,8 +114,8 @@ def _exclusive_groups_are_ordered(tree: Tree) -> Iterator[Finding]:
 
 def _defaults_start(tree: Tree) -> Iterator[Finding]:
     """The default option can be started by somebody, and should be used."""
-    groups = [section for _, section in _sections(tree, "groups")]
-    for option, section in _sections(tree, "options"):
+    groups = [section for _, section in sections(tree, "groups")]
+    for option, section in sections(tree, "options"):
         path = ("options", option, "default")
         if section.get("default") is not True:
             continue
@@ -135,8 +128,8 @@ def _defaults_start(tree: Tree) -> Iterator[Finding]:
 
 
 def _software_defaults_are_allowed(tree: Tree) -> Iterator[Finding]:
-    for name, section in _sections(tree, "software"):
-        for item, software in _sections(section, "items"):
+    for name, section in sections(tree, "software"):
+        for item, software in sections(section, "items"):
             defaults, allowed = software.get("default"), software.get("options")
             if not isinstance(defaults, list) or not isinstance(allowed, list):
                 continue
@@ -159,7 +152,7 @@ def _partitions_of(tree: Tree, systems: list[str]) -> list[str] | None:
 
 
 def _maintenance_hits(tree: Tree) -> Iterator[Finding]:
-    for key, section in _sections(tree, "maintenance"):
+    for key, section in sections(tree, "maintenance"):
         there = _partitions_of(tree, systems := _texts(section.get("systems")))
         if there is None or not systems:
             continue
@@ -171,7 +164,7 @@ def _maintenance_hits(tree: Tree) -> Iterator[Finding]:
 
 
 def _reservations_are_of_batch_systems(tree: Tree) -> Iterator[Finding]:
-    for key, section in _sections(tree, "reservations"):
+    for key, section in sections(tree, "reservations"):
         system = section.get("system")
         if isinstance(system, str) and value_at(tree, ("systems", system, "kind")) == "kubernetes":
             message = f"The cluster `{shown(system)}` has no reservations."
@@ -181,16 +174,16 @@ def _reservations_are_of_batch_systems(tree: Tree) -> Iterator[Finding]:
 def _filters_match_something(tree: Tree) -> Iterator[Finding]:
     """Lists of systems and partitions that must both hold have something in common."""
     filters: list[tuple[tuple[str, ...], Tree]] = []
-    for option, section in _sections(tree, "options"):
+    for option, section in sections(tree, "options"):
         if isinstance(own := section.get("allowed"), dict):
             filters.append((("options", option, "allowed"), own))
-    for group, section in _sections(tree, "groups"):
-        for option, inner in _sections(section, "options"):
+    for group, section in sections(tree, "groups"):
+        for option, inner in sections(section, "options"):
             if isinstance(allowed := inner.get("allowed"), dict):
                 own = value_at(tree, ("options", option, "allowed"))
                 merged = {**own, **allowed} if isinstance(own, dict) else allowed
                 filters.append((("groups", group, "options", option, "allowed"), merged))
-    filters += [(("jobs", key), section) for key, section in _sections(tree, "jobs")]
+    filters += [(("jobs", key), section) for key, section in sections(tree, "jobs")]
     for path, section in filters:
         systems, partitions = _texts(section.get("systems")), _texts(section.get("partitions"))
         there = _partitions_of(tree, systems)
@@ -207,11 +200,11 @@ def _versions_outlive_labs(tree: Tree) -> Iterator[Finding]:
         for group, _, entry in _ranges(tree)
         if entry.get("resource") == "runtime"
     ]
-    for system, section in _sections(tree, "systems"):
-        for _, partition in _sections(section, "partitions"):
+    for system, section in sections(tree, "systems"):
+        for _, partition in sections(section, "partitions"):
             runtimes += [
                 (resource.get("maximum"), f"system {shown(system)}")
-                for key, resource in _sections(partition, "resources")
+                for key, resource in sections(partition, "resources")
                 if key == "runtime"
             ]
     longest, whose = max(((number, whose) for number, whose in runtimes if type(number) is int), default=(0, ""))
@@ -232,4 +225,5 @@ CHECKS: tuple[Callable[[Tree], Iterator[Finding]], ...] = (
     _reservations_are_of_batch_systems,
     _filters_match_something,
     _versions_outlive_labs,
+    *cluster_checks.CHECKS,
 )

@@ -35,6 +35,10 @@ class Cluster(Section):
     allow: list[Privilege] = []
     """What manifests of options may ask for here although it weakens the border between a lab and its node."""
 
+    def service_host(self, lab_id: str) -> str:
+        """Return the name by which a lab is reached here: that of its Service."""
+        return f"svc-{lab_id}.{self.namespace}.svc"
+
 
 class Image(Section):
     """A container image that users choose."""
@@ -54,4 +58,5 @@ class Container(Section):
     """What users choose from; the first is chosen for a new lab."""
     manifests: list[dict[str, Any]] = []
     """What a lab is made of: one Pod, one Service, one Secret, and any number of PersistentVolumeClaims, as Kubernetes
-    writes them. ``${image}``, ``${memory}`` and the like stand for what the user chose; empty: the portal's own template."""
+    writes them. ``${image}``, ``${memory}`` and the like stand for what the user chose, always as the whole value of an
+    entry; empty: the portal's own template."""

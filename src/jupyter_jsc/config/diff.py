@@ -83,6 +83,9 @@ class _Walk:
             yield from self._section(before, after, path)
         elif isinstance(before, dict) and isinstance(after, dict):
             yield from self._mapping(before, after, path)
+        elif path[-1] == "manifests":
+            if before != after:
+                yield self._change(path, before, after, phrases.manifests(before, after))
         elif isinstance(before, list) and isinstance(after, list):
             yield from self._list(before, after, path)
         elif before != after:

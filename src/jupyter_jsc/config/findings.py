@@ -113,6 +113,14 @@ def value_at(tree: Any, path: Path) -> Any:
     return tree
 
 
+def sections(tree: Any, *path: str) -> list[tuple[str, dict[str, Any]]]:
+    """Return the sections of the mapping at *path* with their keys; whatever else stands there is passed over."""
+    around = value_at(tree, path)
+    if not isinstance(around, dict):
+        return []
+    return [(key, section) for key, section in around.items() if isinstance(section, dict)]
+
+
 def place_at(tree: Branch, path: Path, root: str) -> Place:
     """Return file and line of the deepest part of *path* that is there; *root* and 0 for the tree itself."""
     place, node = Place(root, 0), tree

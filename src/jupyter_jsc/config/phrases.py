@@ -27,6 +27,7 @@ _NOUNS = {
     "items": "the software",
     "jobs": "job template",
     "hooks": "hook",
+    "images": "image",
     "texts": "the text of the event",
     "announcements": "announcement",
     "maintenance": "maintenance",
@@ -126,6 +127,21 @@ def listed(path: Path, gone: Sequence[Any], come: Sequence[Any]) -> str:
     words = [f"gains {words_of(come)} in {_where(path)}"] if come else []
     words += [f"loses {words_of(gone)} from {_where(path)}"] if gone else []
     return " and ".join(words) or f"has the same in {_where(path)}, in another order or number"
+
+
+def manifests(before: Sequence[Mapping[str, Any]], after: Sequence[Mapping[str, Any]]) -> str:
+    """Return how the labs of an option are made otherwise than before, as a predicate."""
+    if not before or not after:
+        return f"is made of {'manifests of its own' if after else 'manifests of the portal'} in clusters now"
+    changed = [item for item in after if item not in before] + [
+        item for item in before if item not in after and _object(item) not in map(_object, after)
+    ]
+    return f"is made of other objects in clusters: {', '.join(map(_object, changed)) or 'the same in another order'}"
+
+
+def _object(manifest: Mapping[str, Any]) -> str:
+    """Return a manifest in words: ``PersistentVolumeClaim home``."""
+    return " ".join(filter(None, [str(manifest["kind"]), (manifest.get("metadata") or {}).get("name", "")]))
 
 
 def _where(path: Path) -> str:

@@ -17,14 +17,14 @@ from typing import Annotated, Any, NamedTuple, Union, get_args, get_origin
 from pydantic import AwareDatetime, HttpUrl
 from pydantic.fields import FieldInfo
 
-from jupyter_jsc.config import groups, notices, schema, source, stacks, systems
+from jupyter_jsc.config import clusters, groups, notices, schema, source, stacks, systems
 from jupyter_jsc.config.base import Pattern, Reference, Section, Text
 from jupyter_jsc.config.document import Branch
 from jupyter_jsc.config.model import Configuration, IdentityProvider, Service
 from jupyter_jsc.config.notices import EventCode
 from jupyter_jsc.config.schema import in_words, plain
 from jupyter_jsc.config.shapes import shape_of
-from jupyter_jsc.config.systems import VariableName
+from jupyter_jsc.config.systems import HubUrl, VariableName
 from jupyter_jsc.wire import HostName, Key
 
 INDENT = "  "
@@ -46,11 +46,15 @@ PARTS = (
     Part("Systems", systems.System, "systems.juwels.account_keys"),
     Part("UNICORE", systems.Unicore, "systems.deep.unicore"),
     Part("Messages of a site", systems.SiteMessage),
+    Part("Clusters", clusters.Cluster, "systems.hdf-cloud.kubernetes"),
     Part("Jump hosts", systems.JumpHost, "systems.hdf-cloud.jump_hosts"),
+    Part("Ways back to the hub", systems.HubForward, "systems.deep.hub_urls"),
     Part("Partitions", systems.Partition, "systems.juwels.partitions.login"),
     Part("Resources", systems.Resource, "systems.juwels.partitions.devel.resources"),
     Part("Checkboxes", systems.Checkbox, "systems.juwels.partitions.login-vis.resources"),
     Part("Service options", stacks.ServiceOption, "options.jupyterlab-4.4"),
+    Part("Containers", clusters.Container, "options.jupyterlab-4.6.container"),
+    Part("Images", clusters.Image),
     Part("Where something is allowed", stacks.Allowed, "options.desktop.allowed"),
     Part("Software sets", stacks.SoftwareSet),
     Part("Software", stacks.Software, "software.kernels.items.jax"),
@@ -97,6 +101,12 @@ most 100. They go into jobs, stored labs and addresses: what is renamed is a new
 **Patterns.** `*` stands for any text, `?` for one character, `[ab]` for one of these. Upper and lower case differ.
 
 **References.** "Key of `systems`" means: a name that stands there. With `*`, as in `systems.*.partitions`, it stands in any of them.
+
+**Manifests** of labs in clusters hold `${…}` where a value is filled in, always as the whole value of an entry: `${image}` (of a
+container), `${secret}` (of the volume that is mounted at `/jsc`), `${claim.home}` (of a volume, for the claim whose `metadata.name` is
+`home`), `${service_host}` (in `env`), and the resources of the partition by their keys: `${cpus}`, `${gpus}`, `${memory}` and `${home}`
+(GiB, as a quantity), `${runtime}` (seconds), in `resources`, `env`, `sizeLimit` and `activeDeadlineSeconds`. An entry whose resource the
+chosen partition does not have is left out. The portal's own template is [lab.yaml](../../src/jupyter_jsc/config/lab.yaml).
 
 **Times** have a zone: `2027-04-13T06:00:00+02:00`.
 
@@ -176,6 +186,8 @@ _NAMED: tuple[tuple[Any, str], ...] = (
     (EventCode, "code of an event"),
     (VariableName, "name of a variable"),
     (HostName, "host name or address"),
+    (HubUrl, "address, http or https, or `direct`"),
+    (dict[str, Any], "manifest"),
     (HttpUrl, "address, http or https"),
     (AwareDatetime, "time"),
     (datetime, "time"),

@@ -21,6 +21,9 @@ from jupyter_jsc.config.base import Reference, Text
 PATTERNS = {
     r"^[A-Za-z0-9][A-Za-z0-9_.-]*$": "letters, digits and any of _ . - behind the first one",
     r"^[A-Za-z0-9][A-Za-z0-9.:-]*$": "a host name or an address",
+    r"^(direct|https?://[A-Za-z0-9\[][A-Za-z0-9.:\[\]-]*/?)$": "direct, or an http or https address without a path",
+    r"^[a-z0-9]([a-z0-9-]*[a-z0-9])?$": "small letters, digits and - inside",
+    r"^[A-Za-z0-9][A-Za-z0-9._:/@-]*$": "the reference of an image, e.g. registry.example.org/labs/jupyterlab:4.6",
     r"^[A-Za-z_][A-Za-z0-9_]*$": "the name of a variable: letters, digits and _, no digit first",
     r"^[a-z][a-z0-9_.]{0,63}$": "the code of an event: small letters, digits and any of _ . behind the first one",
     r"^[A-Za-z0-9][A-Za-z0-9._+/-]*$": "the name of a module, e.g. Python/3.13",

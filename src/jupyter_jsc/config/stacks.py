@@ -50,7 +50,7 @@ class ServiceOption(Section):
     python: str = "python3"
     """The interpreter that runs the lab's server, after ``setup``."""
     setup: list[str] = []
-    """Shell lines before the server starts, e.g. ``module load Jupyter``."""
+    """HPC systems only: shell lines before the server starts, e.g. ``module load Jupyter``. An image has all of it inside."""
     container: Container | None = None
     """Images and manifests for clusters; needed on systems of the kind ``kubernetes``, and only for these."""
 

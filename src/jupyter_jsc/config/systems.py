@@ -3,6 +3,7 @@
 
 import fnmatch
 import ipaddress
+from collections.abc import Iterable
 from enum import StrEnum
 from typing import Annotated, Self
 
@@ -45,7 +46,7 @@ class Resource(Section):
     checkbox: Checkbox | None = None
     """Makes the resource optional; none: it is always asked for."""
     unicore: str = Field(default="", pattern=r"^[A-Za-z0-9_-]*$")
-    """Name of the resource in the job description; empty for nodes, gpus and runtime, which are known."""
+    """HPC systems only: name of the resource in the job description; empty for nodes, gpus and runtime, which are known."""
     environment: VariableName | None = None
     """Variable of the lab's environment that carries the value, e.g. ``JSC_XSERVER_GPU``."""
 
@@ -59,7 +60,7 @@ class Resource(Section):
 
 
 class PartitionKind(StrEnum):
-    """``batch`` waits in a queue; ``interactive`` runs at once on a login node or in a cluster, without resources."""
+    """``batch`` waits in a queue; ``interactive`` runs at once: on a login node, or in a cluster."""
 
     BATCH = "batch"
     INTERACTIVE = "interactive"
@@ -75,26 +76,13 @@ class Partition(Section):
     kind: PartitionKind = PartitionKind.BATCH
     """Whether labs wait in a queue."""
     queue: str = ""
-    """Name of the queue at the site; empty: the partition's key."""
+    """Batch only: name of the queue at the site; empty: the partition's key."""
     login_node: str = ""
-    """Interactive only: pattern of login nodes for UNICORE's ``Login node``, e.g. ``login*``."""
+    """Interactive partitions of HPC systems only: pattern of login nodes for UNICORE's ``Login node``, e.g. ``login*``."""
     resources: dict[Key, Resource] = {}
-    """By key; ``nodes``, ``gpus`` and ``runtime`` (minutes) are known, others need ``unicore`` or ``environment``."""
-
-    @model_validator(mode="after")
-    def _resources_fit(self) -> Self:
-        if self.kind is PartitionKind.INTERACTIVE and (
-            asked := sorted(key for key, resource in self.resources.items() if not resource.environment)
-        ):
-            raise ValueError(f"an interactive partition has no resources of a batch system, not {asked}")
-        unknown = [
-            key
-            for key, resource in self.resources.items()
-            if key not in KNOWN_RESOURCES and not resource.unicore and not resource.environment
-        ]
-        if unknown:
-            raise ValueError(f"resources {unknown} need `unicore` or `environment`, which says where the value goes")
-        return self
+    """By key. Known are ``nodes``, ``gpus`` and ``runtime`` (minutes) in batch partitions; in clusters ``cpus``, ``memory``
+    (GiB), ``gpus``, ``home`` (GiB) and ``runtime`` (minutes). Others need ``unicore`` (batch only) or ``environment``, or in
+    clusters a manifest that refers to them."""
 
 
 class HubForward(Section):
@@ -211,7 +199,12 @@ class System(Section):
 
     def allows_host(self, host: str) -> bool:
         """Tell whether a lab of this system may listen on *host*; the second line behind the allocation."""
-        return any(_matches(host, pattern) for pattern in self.lab_hosts)
+        return allows(self.lab_hosts, host)
+
+
+def allows(lab_hosts: Iterable[str], host: str) -> bool:
+    """Tell whether one of *lab_hosts*, names or networks as in :attr:`System.lab_hosts`, fits *host*."""
+    return any(_matches(host, pattern) for pattern in lab_hosts)
 
 
 def _matches(host: str, pattern: str) -> bool:

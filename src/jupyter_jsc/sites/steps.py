@@ -52,7 +52,7 @@ def chosen(options: Options, system: System, configuration: Configuration) -> Ch
             environment[name] = str(value)
     steps = itertools.chain(
         _hooks(applied, HookMoment.BEFORE_SOFTWARE),
-        _loading(option, software),
+        _loading(option.label, option.setup if system.needs_account else [], software),
         _of_the_user(configuration.lab),
         _hooks(applied, HookMoment.BEFORE_SERVER),
     )
@@ -98,9 +98,11 @@ def _hooks(templates: Mapping[str, JobTemplate], moment: HookMoment) -> Iterator
                 yield _step(f"hook.{place}.{key}", str(hook.label), hook.run, hook.required, hook.timeout_s)
 
 
-def _loading(option: ServiceOption, software: Mapping[tuple[str, str], Software]) -> Iterator[dict[str, Any]]:
-    if option.setup:
-        yield _step("setup", f"Setting up {option.label}", option.setup, True, _LOADING_S)
+def _loading(
+    label: str, setup: Sequence[str], software: Mapping[tuple[str, str], Software]
+) -> Iterator[dict[str, Any]]:
+    if setup:
+        yield _step("setup", f"Setting up {label}", setup, True, _LOADING_S)
     for (set_key, key), item in software.items():
         if item.modules:
             script = ["module load " + " ".join(map(shlex.quote, item.modules))]
