@@ -9,6 +9,7 @@ import subprocess
 from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
 from ssl import SSLContext
+from typing import Any
 
 import asyncssh
 from aiohttp import web
@@ -87,7 +88,15 @@ async def git_ssh(host_key: Path, authorized_keys: Path, *, hangs: bool = False)
             return
         pipe = asyncio.subprocess.PIPE
         inner = await asyncio.create_subprocess_shell(str(process.command), stdin=pipe, stdout=pipe, stderr=pipe)
-        await process.redirect(inner.stdin, inner.stdout, inner.stderr)
+        assert inner.stdin
+        async with asyncio.TaskGroup() as tasks:
+            told = tasks.create_task(_copy(process.stdin, inner.stdin))
+            said = [
+                tasks.create_task(_copy(inner.stdout, process.stdout)),
+                tasks.create_task(_copy(inner.stderr, process.stderr)),
+            ]
+            await asyncio.gather(*said)
+            told.cancel()
         process.exit(await inner.wait())
 
     server = await asyncssh.listen(
@@ -100,6 +109,14 @@ async def git_ssh(host_key: Path, authorized_keys: Path, *, hangs: bool = False)
     )
     async with server:
         yield server.get_port()
+
+
+async def _copy(source: Any, target: Any) -> None:
+    with contextlib.suppress(ConnectionError):
+        while data := await source.read(65536):
+            target.write(data)
+            await target.drain()
+        target.write_eof()
 
 
 def processes(text: bytes) -> list[bytes]:

@@ -8,13 +8,16 @@ import shutil
 from collections.abc import AsyncIterator
 from pathlib import Path
 
+import httpx
 import pytest
+import yaml
 
-from jupyter_jsc import names
+from jupyter_jsc import names, service
 from jupyter_jsc.config.current import Current
 from jupyter_jsc.config.settings import TunnelMgrSettings
 from jupyter_jsc.demo.login import LoginNode, generate_key, nodes
 from jupyter_jsc.tunnelmgr import masters
+from jupyter_jsc.tunnelmgr.app import create_app
 from jupyter_jsc.tunnelmgr.tunnels import Tunnels
 from jupyter_jsc.wire import OpenTunnel
 from tests.config import small
@@ -136,6 +139,20 @@ def made(published: Published, tree: small.Tree) -> Current:
 async def tunnels(made: Current, settings: TunnelMgrSettings) -> AsyncIterator[Tunnels]:
     async with running(made, settings) as tunnels:
         yield tunnels
+    await masters.terminate_all(settings.runtime_dir)
+
+
+@pytest.fixture
+async def http(made: Current, settings: TunnelMgrSettings) -> AsyncIterator[httpx.AsyncClient]:
+    """TunnelMgr's REST service, called by one that it knows."""
+    settings.callers_file.write_text(yaml.safe_dump({"demo": service.token_hash("right")}))
+    app = create_app(made, settings)
+    transport = httpx.ASGITransport(app, raise_app_exceptions=False)
+    async with (
+        app.router.lifespan_context(app),
+        httpx.AsyncClient(transport=transport, base_url="http://t", headers=service.bearer("right")) as http,
+    ):
+        yield http
     await masters.terminate_all(settings.runtime_dir)
 
 

@@ -1,17 +1,10 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """TunnelMgr's REST service: the contract, the gate, refusals by class."""
 
-from collections.abc import AsyncIterator
-
 import httpx
 import pytest
-import yaml
 
 from jupyter_jsc import names, service
-from jupyter_jsc.config.current import Current
-from jupyter_jsc.config.settings import TunnelMgrSettings
-from jupyter_jsc.tunnelmgr import masters
-from jupyter_jsc.tunnelmgr.app import create_app
 from tests.tunnelmgr.conftest import NODES, lab
 
 PATHS = {
@@ -21,19 +14,6 @@ PATHS = {
     "/v1/jump-hosts/{name}": {"patch"},
 }
 TUNNEL = f"/v1/tunnels/{lab()}"
-
-
-@pytest.fixture
-async def http(made: Current, settings: TunnelMgrSettings) -> AsyncIterator[httpx.AsyncClient]:
-    settings.callers_file.write_text(yaml.safe_dump({"demo": service.token_hash("right")}))
-    app = create_app(made, settings)
-    transport = httpx.ASGITransport(app, raise_app_exceptions=False)
-    async with (
-        app.router.lifespan_context(app),
-        httpx.AsyncClient(transport=transport, base_url="http://t", headers=service.bearer("right")) as http,
-    ):
-        yield http
-    await masters.terminate_all(settings.runtime_dir)
 
 
 def wanted(port: object = 8888, host: str = "jwc01", system: str = "juwels") -> dict[str, object]:
