@@ -14,10 +14,10 @@ from jupyter_jsc.demo import centre
 
 CONFIGURATION = load.load(Path("examples/config"))
 SITES = centre.sites(CONFIGURATION)
-PORTS = {"unicoremgr": 1, "tunnelmgr": 2} | {
-    name: 1024 + number
-    for number, name in enumerate([*SITES, *(f"{s.key}-{n.name}" for s in SITES.values() for n in s.login_nodes)])
-}
+CLOUDS = centre.clouds(CONFIGURATION)
+NAMES = [*SITES, *(f"{site.key}-{node.name}" for site in SITES.values() for node in site.login_nodes)]
+NAMES += [name for cloud in CLOUDS.values() for name in cloud.ports]
+PORTS = {"unicoremgr": 1, "tunnelmgr": 2, "k8smgr": 3} | {name: 1024 + number for number, name in enumerate(NAMES)}
 
 
 def test_the_sites_are_the_five_hpc_systems() -> None:
@@ -80,6 +80,28 @@ def test_names_fit_patterns(pattern: str, name: str) -> None:
 def test_any_pattern_gives_a_name(pattern: str, number: int) -> None:
     """A pattern that a user writes never ends the demo."""
     assert "*" not in centre.fitting(pattern, number)
+
+
+def test_the_cloud_is_reached_through_its_ssh_service() -> None:
+    """One address of its own for forwards and for the way back, and the labs' hub is where that way begins."""
+    (cloud,) = CLOUDS.values()
+    tree = {"systems": {"hdf-cloud": {"jump_hosts": {"ssh": {}}, "hub_urls": ["http://x"], "lab_hosts": ["svc-*"]}}}
+    host, port = cloud.ssh.address, PORTS["hdf-cloud-jhub"]
+    forward = {"listen_host": host, "listen_port": port}
+    jump_host = {"host": host, "port": PORTS["hdf-cloud-ssh"], "host_key": "key", "hub_forward": forward}
+    assert centre.addresses(tree, CLOUDS, PORTS, {"hdf-cloud-ssh": "key"})["systems"]["hdf-cloud"] == {
+        "jump_hosts": {"hdf-cloud-ssh": jump_host},
+        "hub_urls": [f"http://{host}:{port}"],
+        "lab_hosts": ["svc-*"],
+    }
+    assert cloud.namespace == "labs"
+    assert host not in {node.address for site in SITES.values() for node in site.nodes}
+
+
+def test_a_cluster_of_another_manager_is_not_the_demos() -> None:
+    """Its labs would never come; it leads nowhere."""
+    cloud = CONFIGURATION.systems["hdf-cloud"].model_copy(update={"manager": "k8smgr-elsewhere"})
+    assert centre.clouds(CONFIGURATION.model_copy(update={"systems": {"hdf-cloud": cloud}})) == {}
 
 
 def test_addresses_replace_what_differs_and_keep_what_is_not_theirs() -> None:

@@ -79,8 +79,9 @@ def test_every_text_is_there_in_both_languages() -> None:
 def test_every_code_of_a_start_has_a_text() -> None:
     """The centre says in its own words what the hub and the launcher tell."""
     sources = [path for part in ("hub", "lab") for path in Path("src/jupyter_jsc", part).glob("*.py")]
-    telling = re.compile(r'"([a-z_]+)"(?:, \d+,|  # event)')
-    told = {code for path in sources for code in telling.findall(path.read_text("utf-8"))}
+    telling = re.compile(r'(?:say|event)\((?:[\w.]+, )?"([a-z_]+)", \d+,|= "([a-z_]+)"  # event')
+    found = [match for path in sources for match in telling.findall(path.read_text("utf-8"))]
+    told = {said or named for said, named in found}
     assert {"ready", "lab_step"} <= told
     assert told - set(CONFIGURATION.texts) == set()
 

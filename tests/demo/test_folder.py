@@ -27,7 +27,9 @@ async def test_every_file_is_accepted_by_the_process_that_reads_it(tmp_path: Pat
     assert set(configuration.systems) == {"juwels", "jupiter", "jureca", "jusuf", "deep", "hdf-cloud"}
     assert configuration.hub == "demo"
     load.load_file(settings.ManagerSettings, folder.file("unicoremgr.yaml"))
+    load.load_file(settings.K8sMgrSettings, folder.file("k8smgr.yaml"))
     load.load_file(settings.TunnelMgrSettings, folder.file("tunnelmgr.yaml"))
+    assert folder.file("kubeconfig").stat().st_mode & 0o777 == 0o600
     load.load_file(settings.HubSettings, folder.file("hub.yaml"))
     load.load_file(world.WorldSettings, folder.file("world.yaml"))
 

@@ -24,13 +24,12 @@ def own(tmp_path: Path) -> Path:
     return tmp_path / "own"
 
 
-def test_a_new_one_holds_the_example_and_the_demos_own_file(own: Path) -> None:
-    """One commit on the branch that is followed, nothing uncommitted, no mistake, the cloud in maintenance."""
+def test_a_new_one_holds_the_example(own: Path) -> None:
+    """One commit on the branch that is followed, nothing uncommitted, no mistake."""
     assert git(own, "status", "--porcelain") == ""
     assert git(own, "log", "--format=%an", worktree.BRANCH) == "jupyter-jsc demo"
     configuration = load.load(own)
-    assert set(configuration.systems) == set(load.load(Path("examples/config")).systems)
-    assert configuration.maintenance["demo-without-kubernetes"].systems == ["hdf-cloud"]
+    assert configuration.systems == load.load(Path("examples/config")).systems
 
 
 def test_one_that_is_there_is_the_users(own: Path) -> None:

@@ -23,7 +23,7 @@ async def folder(tmp_path: Path) -> demo_folder.Folder:
     return await demo_folder.prepare(tmp_path, port=0, queue_delay_s=0, token_s=60, python=sys.executable)
 
 
-async def test_provider_sites_and_login_nodes_answer_until_sigterm(folder: demo_folder.Folder) -> None:
+async def test_provider_sites_cluster_and_jump_hosts_answer_until_sigterm(folder: demo_folder.Folder) -> None:
     """What the folder says of ports, names and keys is what the world serves."""
     command = run.commands(folder, os.environ)["world"]
     world = await asyncio.create_subprocess_exec(*command.argv, env=dict(command.env))
@@ -35,9 +35,16 @@ async def test_provider_sites_and_login_nodes_answer_until_sigterm(folder: demo_
             for site in sites(folder):
                 root = await _answer(http, f"http://127.0.0.1:{folder.ports[site.key]}/{site.name}/rest/core")
                 assert root.json()["server"]["siteName"] == site.name
+            pods = f"http://127.0.0.1:{folder.ports['kubernetes']}/api/v1/namespaces/labs/pods"
+            token = folder.file("keys/k8smgr-to-kubernetes").read_text("ascii")
+            assert (await http.get(pods)).status_code == 401
+            answer = await http.get(pods, headers={"Authorization": f"Bearer {token}"})
+            assert answer.json()["kind"] == "PodList"
         for site in sites(folder):
             for node in site.login_nodes:
-                await _enter(folder, site.key, node)
+                await _enter(folder, f"{site.key}-{node.name}", node)
+        for cloud in centre.clouds(load.load((folder.published / "current").resolve())).values():
+            await _enter(folder, cloud.ssh.name, cloud.ssh)
     finally:
         world.send_signal(signal.SIGTERM)
         async with asyncio.timeout(20):
@@ -59,9 +66,9 @@ async def _answer(http: httpx.AsyncClient, url: str) -> httpx.Response:
             await asyncio.sleep(0.05)
 
 
-async def _enter(folder: demo_folder.Folder, name: str, node: centre.Host) -> None:
+async def _enter(folder: demo_folder.Folder, port_name: str, node: centre.Host) -> None:
     """Log in with TunnelMgr's key, the host key being the one that the configuration pins."""
-    port = folder.ports[f"{name}-{node.name}"]
+    port = folder.ports[port_name]
     host_key = folder.file(f"keys/{node.name}.pub").read_text("ascii")
     async with asyncssh.connect(
         node.address,
