@@ -139,6 +139,8 @@ def _serve(application: FastAPI, own: settings.Listening) -> None:
         log_config=None,
         access_log=False,
         server_header=False,
+        # Longer than the proxy and our clients keep an idle connection, so that none sends into one that just closed.
+        timeout_keep_alive=75,
         timeout_graceful_shutdown=5,
     )
 

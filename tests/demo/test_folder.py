@@ -31,6 +31,7 @@ async def test_every_file_is_accepted_by_the_process_that_reads_it(tmp_path: Pat
     load.load_file(settings.TunnelMgrSettings, folder.file("tunnelmgr.yaml"))
     assert folder.file("kubeconfig").stat().st_mode & 0o777 == 0o600
     load.load_file(settings.HubSettings, folder.file("hub.yaml"))
+    load.load_file(settings.DashboardSettings, folder.file("dashboard.yaml"))
     load.load_file(world.WorldSettings, folder.file("world.yaml"))
 
 
