@@ -245,3 +245,50 @@ async def test_a_private_authority_is_trusted_where_it_is_named(tmp_path: Path) 
             with pytest.raises(errors.Unavailable):
                 await manager.systems()
     await runner.cleanup()
+
+
+@pytest.mark.parametrize(
+    ("text", "version"),
+    [
+        ('{"live": true, "details": {"configuration": "abc"}}', "abc"),
+        ('{"live": true}', ""),
+        ("[]", ""),
+        ('{"details": 5}', ""),
+        (json.dumps({"details": {"configuration": "x" * 1000}}), "x" * 64),
+    ],
+    ids=["tells", "older", "list", "odd", "long"],
+)
+async def test_a_services_version_is_what_it_tells(
+    peer: Peer, manager: client.ManagerClient, text: str, version: str
+) -> None:
+    """Or nothing; an older one does not tell."""
+    peer.answers = [answer(text=text)]
+    assert version == await manager.version()
+
+
+@pytest.mark.parametrize("text", ["{}", "5", '[{"lab_id": "x"}]', '{"labs": 3}', "<html>"])
+async def test_nonsense_for_operators_is_unavailable(peer: Peer, tmp_path: Path, text: str) -> None:
+    """No answer of any shape comes out as something else."""
+    (tmp_path / "token").write_text("dashboard-token")
+    peer.answers = [answer(text=text)]
+    async with (
+        client.TunnelClient(peer.url, tmp_path / "token") as tunnels,
+        client.OperatorClient(peer.url, tmp_path / "token") as hub,
+    ):
+        for question in (tunnels.all, tunnels.jump_hosts, hub.overview, hub.open_starts, hub.labs):
+            with pytest.raises(errors.Unavailable):
+                await question()
+        with pytest.raises(errors.Unavailable):
+            await hub.story(LAB.start_id)
+    assert {"Bearer dashboard-token"} == {headers["Authorization"] for _, _, headers, _ in peer.requests}
+
+
+async def test_a_start_that_is_not_there_comes_out_as_not_found(peer: Peer, tmp_path: Path) -> None:
+    """The hub's problem is the same error here, asked once."""
+    (tmp_path / "token").write_text("dashboard-token")
+    peer.answers = [answer(404, json.dumps(errors.NotFound("There is no such start.").problem()))]
+    async with client.OperatorClient(peer.url, tmp_path / "token") as hub:
+        with pytest.raises(errors.NotFound):
+            await hub.story(LAB.start_id)
+    assert f"/jsc/operators/starts/{LAB.start_id}" == peer.requests[0][1]
+    assert 1 == len(peer.requests)

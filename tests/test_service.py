@@ -15,7 +15,7 @@ from jupyter_jsc import errors, service, wire
 @pytest.fixture
 def callers_file(tmp_path: Path) -> Path:
     path = tmp_path / "callers.yaml"
-    path.write_text(yaml.safe_dump({"demo": service.token_hash("right")}))
+    path.write_text(yaml.safe_dump({"demo": service.token_hash("right"), "dashboard": service.token_hash("looks")}))
     return path
 
 
@@ -73,6 +73,22 @@ async def test_the_gate_denies_by_default(http: httpx.AsyncClient, authorization
     response = await http.send(request)
     assert response.status_code == 401
     assert response.json()["type"] == "NotAuthenticated"
+
+
+@pytest.mark.parametrize("method", ["PUT", "POST", "DELETE", "PATCH", "get"])
+async def test_the_dashboard_changes_nothing(http: httpx.AsyncClient, method: str) -> None:
+    """Its token reads; whoever has it can do no more."""
+    body = {"host": "jwc01", "port": 8888}
+    looks = service.bearer("looks")
+    assert 422 == (await http.get("/v1/refused", headers=looks)).status_code
+    response = await http.request(method, "/v1/labs", json=body, headers=looks)
+    assert response.status_code == (405 if method == "get" else 403)
+    assert 200 == (await http.put("/v1/labs", json=body)).status_code
+
+
+async def test_the_shallow_health_tells_the_version(http: httpx.AsyncClient) -> None:
+    """So that whoever wants to know it makes nobody ask others."""
+    assert {"live": True, "details": {"configuration": "v1"}} == (await http.get("/health/live")).json()
 
 
 @pytest.mark.parametrize("path", ["/health/live", "/health/ready", "/metrics", "/v1/signed/x"])
