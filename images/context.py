@@ -32,7 +32,7 @@ def main(folder: Path) -> None:
             shutil.copy(REQUIREMENTS / "pip.txt", context)
             for file in (requirements, REQUIREMENTS / "pip.txt"):
                 fetch(file, context / "wheels")
-    own_wheel(folder / "k8smgr" / "wheels")
+    own_wheel(folder / "k8smgr" / "own")
 
 
 def fetch(requirements: Path, wheels: Path) -> None:
@@ -46,6 +46,7 @@ def fetch(requirements: Path, wheels: Path) -> None:
 
 def own_wheel(wheels: Path) -> None:
     """Leave the wheel of jupyter-jsc itself in *wheels*, made from a copy: nothing of an older build gets into it."""
+    wheels.mkdir(exist_ok=True)
     for old in wheels.glob("jupyter_jsc-*.whl"):
         old.unlink()
     with tempfile.TemporaryDirectory() as copy:

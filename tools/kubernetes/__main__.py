@@ -2,6 +2,7 @@
 """``python -m tools.kubernetes up [nodes] | down | load ARCHIVE… | test``: see ``COMMANDS``."""
 
 import sys
+from collections.abc import Callable
 
 from tools.kubernetes import check, cluster, images, machine, objects
 from tools.kubernetes.places import KUBECONFIG
@@ -36,7 +37,14 @@ def test(*arguments: str) -> None:
     raise SystemExit(check.check(arguments))
 
 
-COMMANDS = {"test": test, "up": up, "down": down, "load": load, "lacks": lacks, "balance": objects.balance}
+COMMANDS: dict[str, Callable[..., None]] = {
+    "test": test,
+    "up": up,
+    "down": down,
+    "load": load,
+    "lacks": lacks,
+    "balance": objects.balance,
+}
 
 if __name__ == "__main__":
     name, *arguments = sys.argv[1:] or ["help"]

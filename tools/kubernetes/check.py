@@ -6,7 +6,7 @@ import subprocess
 import sys
 from collections.abc import Sequence
 
-from tools.kubernetes import cluster, machine
+from tools.kubernetes import cluster, images, machine
 from tools.kubernetes.network import PREFIX
 from tools.kubernetes.places import BIN, KUBECONFIG
 
@@ -24,6 +24,7 @@ def check(arguments: Sequence[str]) -> int:
     ran_before = cluster.running()
     try:
         cluster.up(_NODES)
+        images.load([str(archive) for archive in images.build_ours()])
         # The portal and its users live on the first node, so that they reach what is in the cluster's network.
         return _pytest(["nsenter", f"--net=/run/netns/{PREFIX}node1"], arguments, KUBECONFIG=str(KUBECONFIG))
     finally:

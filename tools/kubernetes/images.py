@@ -4,9 +4,12 @@
 import hashlib
 import io
 import json
+import os
 import shutil
+import sys
 import tarfile
 import tempfile
+import tomllib
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -20,6 +23,7 @@ BASE_PACKAGES = ("python3", "python3-venv", "openssh-server", "ca-certificates",
 """What images need of Debian: a build has no network, so that it is there beforehand."""
 
 _STORAGE = CACHE / "storage"
+_ROOT = Path(__file__).resolve().parents[2]
 
 
 def load(archives: Sequence[str]) -> None:
@@ -29,18 +33,44 @@ def load(archives: Sequence[str]) -> None:
             nodes.import_image(node, Path(archive))
 
 
-def build(context: Path, containerfile: Path, image: str) -> Path:
-    """Return the OCI archive of *image*, built without network from *containerfile*; unchanged steps are kept."""
+def build(context: Path, image: str) -> Path:
+    """Return the OCI archive of *image*, built without network in *context*; an unchanged one is not built again."""
     _ensure_base()
-    _buildah(
-        *("build", "--pull-never", "--layers", "--network", "host", "--file", str(containerfile), "--tag", image),
-        str(context),
-    )
+    name = image.replace("/", "_").replace(":", "_")
+    archive = IMAGES / f"{name}-{_digest(context)}.tar"
+    if archive.exists():
+        return archive
+    for file in context.rglob("*"):
+        os.utime(file, (0, 0))  # buildah takes a file of another time for another file
+    _buildah("build", "--pull-never", "--layers", "--network", "host", "--tag", image, str(context))
     IMAGES.mkdir(parents=True, exist_ok=True)
-    archive = IMAGES / f"{image.replace('/', '_').replace(':', '_')}.tar"
-    archive.unlink(missing_ok=True)
-    _buildah("push", "--quiet", image, f"oci-archive:{archive}:{image}")
+    for old in IMAGES.glob(f"{name}-*.tar"):
+        old.unlink()
+    unfinished = archive.with_suffix(".new")
+    _buildah("push", "--quiet", image, f"oci-archive:{unfinished}:{image}")
+    unfinished.rename(archive)
     return archive
+
+
+def _digest(context: Path) -> str:
+    """A name for the contents of a folder."""
+    found = hashlib.sha256()
+    for file in sorted(path for path in context.rglob("*") if path.is_file()):
+        found.update(f"{file.relative_to(context)} {file.stat().st_size}\n".encode())
+        # The wheels of others are those that the requirements name by hash.
+        if file.parent.name != "wheels":
+            found.update(file.read_bytes())
+    return found.hexdigest()[:16]
+
+
+def build_ours() -> list[Path]:
+    """Return the archives of this project's images, built from its sources as they are."""
+    contexts = CACHE / "contexts"
+    print("building the images", flush=True)
+    # Wheels of the same source are the same file then.
+    run(sys.executable, str(_ROOT / "images" / "context.py"), str(contexts), SOURCE_DATE_EPOCH="315532800")
+    version = tomllib.loads((_ROOT / "pyproject.toml").read_text("utf-8"))["project"]["version"]
+    return [build(contexts / name, f"localhost/jupyter-jsc/{name}:{version}") for name in ("ssh", "k8smgr", "lab")]
 
 
 def pause_archive() -> Path:
