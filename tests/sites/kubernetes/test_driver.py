@@ -134,6 +134,7 @@ async def test_a_name_of_another_hub_is_never_taken(place: Place, driver: Kubern
     """Whatever has the name of a lab and is not this hub's stays as it is."""
     lab = start_lab()
     await driver.start(lab, None)
+    await until_state(driver, reference(lab), "running")
     before = place.objects("pods", "secrets")
     with pytest.raises(Conflict):
         await driver.start(lab.model_copy(update={"hub": "other", "start_id": names.new_start_id()}), None)
@@ -271,7 +272,7 @@ async def test_a_hub_whose_name_is_no_label(place: Place, driver: KubernetesSite
 
 
 async def test_a_home_keeps_its_size(place: Place, driver: KubernetesSite) -> None:
-    """A user who chooses a smaller home later works in the one that is there."""
+    """A user who chooses another home later works in the one that is there, if the cluster can't change it."""
     resources = {"cpus": 1, "memory": 1, "home": 5, "runtime": 30}
     first = start_lab(resources=resources)
     await driver.start(first, None)
@@ -280,12 +281,13 @@ async def test_a_home_keeps_its_size(place: Place, driver: KubernetesSite) -> No
     place.put(
         "persistentvolumeclaims",
         claim["metadata"]["name"],
-        {**claim, "spec": {**claim["spec"], "storageClassName": "fast"}},
+        {**claim, "spec": {**claim["spec"], "accessModes": ["ReadWriteMany"]}},
     )
     second = start_lab(resources=resources | {"home": 1})
     await driver.start(second, None)
     assert (await until_state(driver, reference(second), "running")).state == "running"
-    assert len(place.objects("persistentvolumeclaims")) == 1
+    [kept] = place.objects("persistentvolumeclaims")
+    assert (kept["spec"]["accessModes"], kept["metadata"]["uid"]) == (["ReadWriteMany"], claim["metadata"]["uid"])
 
 
 async def test_labs_of_one_user_share_the_home(place: Place, driver: KubernetesSite) -> None:

@@ -81,6 +81,7 @@ class Api:
     async def open(self) -> None:
         """Make connections possible; none is made yet."""
         self._client = client.ApiClient(self._access)
+        self._client.rest_client.pool_manager = _Straight(self._client.rest_client.pool_manager)
 
     async def close(self) -> None:
         """Close all connections."""
@@ -263,10 +264,25 @@ class Api:
             raise SiteUnavailable(f"{self.label} answers with something that is no answer.") from error
 
 
+class _Straight:
+    """A session as the library uses it, without its redirections: a Secret goes to the API server or nowhere."""
+
+    def __init__(self, session: aiohttp.ClientSession) -> None:
+        self._session = session
+
+    async def request(self, **arguments: Any) -> aiohttp.ClientResponse:
+        """Send one request."""
+        return await self._session.request(**arguments, allow_redirects=False)
+
+    async def close(self) -> None:
+        """Close all connections."""
+        await self._session.close()
+
+
 def _object(label: str, body: bytes) -> Tree:
     try:
         document = json.loads(body)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise SiteUnavailable(f"{label} answers with something that is no JSON.") from error
     if not isinstance(document, dict):
         raise SiteUnavailable(f"{label} answers with something unexpected.")

@@ -79,9 +79,10 @@ class Mirror:
 
     def want_list(self) -> None:
         """Have everything listed again soon."""
+        if not self._wanted and self._patience is not None:
+            early_s = max(self._soonest() - self._clock(), 0.0)
+            self._patience.reschedule(asyncio.get_running_loop().time() + early_s)
         self._wanted = True
-        if self._patience is not None:
-            self._patience.reschedule(self._soonest())
 
     async def run(self) -> None:
         """Follow, for ever."""

@@ -85,7 +85,7 @@ def evicted(message: str) -> Reason:
             "evicted",
             "The lab wrote more temporary files than its node has room for. Start it again; keep large files in the home.",
         )
-    found = re.search(r"low on resource: ([\w./-]+)", message)
+    found = re.search(r"low on resource: ([\w/-]+(?:\.[\w/-]+)*)", message)
     what = resource(found[1]) if found else "something"
     return Reason("evicted", f"The lab's node ran short of {what} and put the lab out. Start it again.")
 
@@ -153,7 +153,7 @@ def unschedulable(message: str) -> Reason:
         r"PersistentVolumeClaim|persistentvolumeclaim|persistent volume|volume node affinity|volume limits", message
     ):
         return Reason("volume", "Waiting for the volume of the home. If that takes minutes, ask the cluster's support.")
-    short = sorted({resource(name) for name in re.findall(r"Insufficient ([\w./-]+)", message)})
+    short = sorted({resource(name) for name in re.findall(r"Insufficient ([\w/-]+(?:\.[\w/-]+)*)", message)})
     if short:
         what = " and ".join(short)
         return Reason(

@@ -68,7 +68,7 @@ def refusal(label: str, status: int, body: bytes, retry_after: str | None = None
             f"{label} has too much to do at the moment.", retry_after_s=wait_s or 1.0, status=status, said=said
         )
     if status in {400, 405, 413, 415, 422}:
-        return _invalid(label, status, said)
+        return _by_policy(label, text) or _invalid(label, status, said)
     return SiteUnavailable(
         f"{label} does not answer properly at the moment.", retry_after_s=wait_s, status=status, said=said
     )
@@ -99,10 +99,17 @@ def _forbidden(label: str, said: str) -> JSCError:
             right=right,
             who=found["who"],
         )
+    return _by_policy(label, said) or SiteRefused(
+        f"{label} does not allow this lab. Ask its support.", said=said[:_LONGEST]
+    )
+
+
+def _by_policy(label: str, said: str) -> SiteRefused | None:
+    """Return the refusal of a quota or a policy; None if it is neither."""
     for pattern, say in _REFUSED:
         if found := pattern.search(said):
             return SiteRefused(say(label, found), said=said[:_LONGEST])
-    return SiteRefused(f"{label} does not allow this lab. Ask its support.", said=said[:_LONGEST])
+    return None
 
 
 def _quota(label: str, found: re.Match[str]) -> str:
