@@ -237,7 +237,7 @@ def write_job(directory: Path, hub_url: str, **changes: Any) -> Path:
     """Write a job's directory as the site driver stages it."""
     directory.mkdir(exist_ok=True)
     here = Path(launcher.__file__).parent
-    for name in ("launcher.py", "prepare.py", "jsc_lab.py"):
+    for name in ("launcher.py", "route.py", "prepare.py", "jsc_lab.py"):
         shutil.copy(here / name, directory)
     api = f"{hub_url}/hub/api"
     lab = {

@@ -15,7 +15,7 @@ from typing import Any
 import aiohttp
 import pytest
 
-from jupyter_jsc.lab import jsc_lab
+from jupyter_jsc.lab import jsc_lab, prepare
 from tests.lab.conftest import ADDRESS, BASE, TOKEN, FakeHub, JobProcess, alive, kept, write_job
 
 _PROBE = '''
@@ -136,16 +136,17 @@ async def test_class_of_others_is_only_wrapped():
 
 @pytest.mark.parametrize(
     ("before", "after"),
-    [("/job", None), ("/job/jupyter:/opt/x", "/opt/x"), ("/opt/x:/opt/y", "/opt/x:/opt/y"), ("", None), (None, None)],
+    [("{ours}", None), ("{ours}:/opt/x", "/opt/x"), ("/opt/x:/opt/y", "/opt/x:/opt/y"), ("", None), (None, None)],
 )
 def test_configuration_path_is_left_as_the_user_had_it(
-    monkeypatch: pytest.MonkeyPatch, before: str | None, after: str | None
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, before: str | None, after: str | None
 ):
-    """The job's directory goes, everything else stays in its order."""
+    """The launcher's folder goes, everything else stays in its order."""
+    prepare.write_configuration(tmp_path / "any")
     if before is None:
         monkeypatch.delenv("JUPYTER_CONFIG_PATH", raising=False)
     else:
-        monkeypatch.setenv("JUPYTER_CONFIG_PATH", before)
-    jsc_lab.leave_environment(Path("/job"))
+        monkeypatch.setenv("JUPYTER_CONFIG_PATH", before.format(ours=tmp_path / "any"))
+    jsc_lab.leave_environment()
 
     assert os.environ.get("JUPYTER_CONFIG_PATH") == after

@@ -16,7 +16,7 @@ from types import ModuleType
 import pytest
 
 from jupyter_jsc import wire
-from jupyter_jsc.lab import launcher, prepare
+from jupyter_jsc.lab import launcher, prepare, route
 from jupyter_jsc.lab.prepare import CONFIGURATION
 from tests.lab.conftest import ADDRESS, BASE, DROP, TOKEN, FakeHub, JobProcess, alive, free_port, kept, write_job
 
@@ -27,7 +27,10 @@ async def running(hub: FakeHub, job: JobProcess) -> None:
     await job.until((job.directory / "record.json").exists)
 
 
-@pytest.mark.parametrize(("module", "beside"), [(launcher, {"prepare", "jupyter_jsc"}), (prepare, set())])
+@pytest.mark.parametrize(
+    ("module", "beside"),
+    [(launcher, {"prepare", "route", "jupyter_jsc"}), (route, {"prepare", "jupyter_jsc"}), (prepare, set())],
+)
 def test_syntax_is_that_of_old_pythons(module: ModuleType, beside: set[str]):
     """A site's Python 3.9 can read what runs before any software is loaded; only the standard library is imported."""
     tree = ast.parse(Path(str(module.__file__)).read_text("utf-8"), feature_version=(3, 9))
@@ -338,9 +341,9 @@ async def test_signals_in_a_row_are_one_end(hub: FakeHub, job: JobProcess, numbe
 @pytest.mark.parametrize("attempt", [0, 1, 5, 1000])
 def test_pauses_grow_to_a_limit(attempt: int):
     """Pauses between attempts are never zero and never longer than half a minute."""
-    pause = launcher.back_off(attempt)
+    pause = route.back_off(attempt)
 
-    assert min(30, 0.25 * 2.0 ** min(attempt, 20)) / 2 <= pause <= launcher.PAUSE_S
+    assert min(30, 0.25 * 2.0 ** min(attempt, 20)) / 2 <= pause <= route.PAUSE_S
 
 
 @pytest.mark.parametrize(

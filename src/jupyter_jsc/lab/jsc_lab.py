@@ -8,11 +8,10 @@ acknowledgement: 44 ms for each request. Travels with the job beside ``launcher.
 import importlib.util
 import os
 import sys
-from pathlib import Path
 from typing import Any
 
-HERE = Path(__file__).resolve().parent
-"""The job's directory."""
+OURS = "jupyter_server_config.d/jsc_lab.json"
+"""Marks the launcher's folder of configuration, wherever that is."""
 
 
 def _jupyter_server_extension_points() -> list[dict[str, str]]:
@@ -32,7 +31,7 @@ def _load_jupyter_server_extension(serverapp: Any) -> None:
 
 async def _start_jupyter_server_extension(serverapp: Any) -> None:  # noqa: ARG001  called by Jupyter Server
     """Called once all extensions are loaded: only then has JupyterLab, too, read its configuration."""
-    leave_environment(HERE)
+    leave_environment()
 
 
 def without_delay(connection_class: Any) -> Any:
@@ -47,10 +46,10 @@ def without_delay(connection_class: Any) -> Any:
     return WithoutDelay
 
 
-def leave_environment(directory: Path) -> None:
-    """Take *directory* out of the configuration path that kernels and terminals inherit; the server has read it."""
+def leave_environment() -> None:
+    """Take the launcher's folder out of the configuration path that kernels and terminals inherit; the server has read it."""
     parts = os.environ.pop("JUPYTER_CONFIG_PATH", "").split(os.pathsep)
-    if kept := [part for part in parts if part and not Path(part).is_relative_to(directory)]:
+    if kept := [part for part in parts if part and not os.path.isfile(f"{part}/{OURS}")]:  # noqa: PTH113  False also where it may not look
         os.environ["JUPYTER_CONFIG_PATH"] = os.pathsep.join(kept)
 
 

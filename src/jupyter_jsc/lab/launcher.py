@@ -1,52 +1,49 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """Starts the lab's server on the node and tells the hub where it listens. Standard library only.
 
-Travels with the job (``sites/unicore``) and is run there by ``start.sh``, by whatever bare Python 3.9 or newer the
-system names, in the job's directory::
+Travels with the job (``sites/shipment``) and is run there by ``start.sh``, by whatever bare Python 3.9 or newer the
+system names, in the job's directory. In a cluster that is a mounted Secret: it is read-only, goes with the lab, and its
+files are links. What is written goes elsewhere then, and the secrets stay. ::
 
-    lab.json      lab_id, start_id, events_url, started_url, env, environment, runtime_s, python, kernels, steps
+    lab.json      lab_id, start_id, events_url, started_url, hub_urls, env, environment, runtime_s, python, kernels, steps
     secrets.json  secret environment, read and deleted first of all
+    route.py      finds the hub and speaks to it
     prepare.py    runs the steps that come before the server
     jsc_lab.py    runs the server in the option's Python, and is its extension
 
-Order: steps and server, each with an event, ``LabStarted`` (the hub opens the tunnel); then the server's end, SIGTERM
+Order: the way to the hub, steps and server, each with an event, ``LabStarted`` (the hub opens the tunnel); then the server's end, SIGTERM
 or the wall time.
 """
 
 from __future__ import annotations
 
 import contextlib
-import http.client
-import itertools
+import errno
 import json
 import os
-import random
 import signal
 import socket
 import subprocess
 import sys
 import time
-import urllib.error
-import urllib.request
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 if TYPE_CHECKING or __package__:
     from jupyter_jsc.lab import prepare
     from jupyter_jsc.lab.prepare import Failed, say
-else:  # in a job: the file beside this one
+    from jupyter_jsc.lab.route import REQUEST_S, Hub
+else:  # in a job: the files beside this one
     import prepare
     from prepare import Failed, say
+    from route import REQUEST_S, Hub
 
 POLL_S = 0.02  # how often the server's port is looked at; half of it is what that adds to a start
-REQUEST_S = 10.0  # limit of one request to the hub
-STARTED_S = 75.0  # limit of the request that makes the hub ask the manager, and that the site, for the allocation
-PAUSE_S = 30.0  # longest pause between two attempts to reach the hub
 NO_NEWS = ("--LabApp.news_url=None", "--LabApp.check_for_updates_class=jupyterlab.NeverCheckForUpdate")
-END_S = 20.0  # how long the server may take to end; batch systems kill 30 s after SIGTERM
+END_S = 20.0  # how long the server may take to end, if JSC_END_S does not say; batch systems kill 30 s after SIGTERM
 MARGIN_S = 30.0  # how long before the wall time the lab is ended: END_S and one request
 PORTS = 5  # how many ports are tried if others take them first
 
@@ -84,24 +81,32 @@ class Job:
     python: str = sys.executable
     """Runs the server; looked up after the steps."""
     hub_urls: tuple[str, ...] = ()
+    """Ways to the hub beside its usual address, in the order to try."""
     kernels: str = ""
     """Folder of the project's own kernels, used if it is there."""
     steps: tuple[prepare.Step, ...] = ()
+    configuration: Path = Path()
+    """Folder of the server's configuration."""
 
 
 def read_job(directory: Path) -> Job:
-    """Return the job of *directory*; its file of secrets is gone afterwards."""
+    """Return the job of *directory*; its file of secrets is gone afterwards, unless it may not be deleted."""
     path = directory / "secrets.json"
     try:
         text = path.read_text("utf-8")
         path.unlink()
     except FileNotFoundError:
         raise Failed("secrets.json is not there: this job has run before, start the lab again.") from None
+    except OSError as error:
+        if error.errno not in {errno.EROFS, errno.EACCES, errno.EPERM}:
+            raise
+        text = path.read_text("utf-8")
     secrets = json.loads(text)
     tree = json.loads((directory / "lab.json").read_text("utf-8"))
     steps = [prepare.Step(**{**step, "script": tuple(step["script"])}) for step in tree.pop("steps")]
     del tree["lab_id"], tree["start_id"]  # for people who look into the directory
-    return Job(directory, secrets=secrets, steps=tuple(steps), **tree)
+    ways = tuple(tree.pop("hub_urls", ()))
+    return Job(directory, secrets=secrets, steps=tuple(steps), hub_urls=ways, **tree)
 
 
 @dataclass(frozen=True)
@@ -124,73 +129,6 @@ def this_node(env: dict[str, str]) -> Node:
         return Node(name, address or str(socket.getaddrinfo(name, None, type=socket.SOCK_STREAM)[0][4][0]))
     except OSError as error:
         raise Failed(f"The name of this node, {name}, has no address ({error}): set JSC_NODE_ADDRESS.") from error
-
-
-class Hub:
-    """The portal, spoken to with the lab's own token.
-
-    Neither proxies of the environment nor redirects are followed: the server talks to the hub without them, so
-    that a hub behind them would be of no use to it, and the token goes to nobody else.
-    """
-
-    def __init__(self, job: Job) -> None:
-        self._token = job.secrets.get("JUPYTERHUB_API_TOKEN", "")
-        self._job = job
-        self._open = urllib.request.build_opener(urllib.request.ProxyHandler({}), _NoRedirects).open
-
-    def event(
-        self, code: str, progress: int, text: str, pause: Callable[[float], object] = time.sleep, details: str = ""
-    ) -> float:
-        """Post an event until the hub has it; return the seconds that took. A refused event is only reported."""
-        began = time.monotonic()
-        body = {"code": code, "progress": progress, "text": text[: prepare.TEXT], "details": details}
-        try:
-            self._post(self._job.events_url, body, pause, REQUEST_S)
-        except Failed as error:
-            say(f"event {code}: {error}")
-        return time.monotonic() - began
-
-    def started(self, node: Node, port: int, pause: Callable[[float], object]) -> None:
-        """Post where the lab listens until the hub has it; :class:`Failed` if the hub refuses."""
-        self._post(self._job.started_url, {"host": node.name, "port": port}, pause, STARTED_S)
-
-    def last_event(self, code: str, text: str) -> None:
-        """Post an event once, whether the hub hears it or not."""
-        self._attempt(self._job.events_url, {"code": code, "progress": 100, "text": text}, REQUEST_S / 2)
-
-    def _post(self, url: str, body: dict[str, Any], pause: Callable[[float], object], limit_s: float) -> None:
-        for attempt in itertools.count():
-            answer = self._attempt(url, body, limit_s)
-            if answer in range(200, 300):
-                return
-            if answer in range(400, 500) and answer not in {408, 429}:
-                raise Failed(f"The portal refuses this lab (HTTP status {answer}): its start is over or replaced.")
-            if attempt == 0:
-                say(f"The portal does not answer yet ({answer}); trying again.")
-            pause(back_off(attempt))
-
-    def _attempt(self, url: str, body: dict[str, Any], limit_s: float) -> int | str:
-        """Return the HTTP status, or the name of what went wrong."""
-        headers = {"Authorization": f"token {self._token}", "Content-Type": "application/json"}
-        request = urllib.request.Request(url, json.dumps(body).encode(), headers, method="POST")
-        try:
-            with self._open(request, timeout=limit_s) as response:
-                return int(response.status)
-        except urllib.error.HTTPError as error:
-            error.close()
-            return int(error.code)
-        except (OSError, http.client.HTTPException) as error:  # URLError is an OSError
-            return str(getattr(error, "reason", type(error).__name__))
-
-
-class _NoRedirects(urllib.request.HTTPRedirectHandler):
-    def redirect_request(self, *_args: Any) -> None:
-        return None
-
-
-def back_off(attempt: int) -> float:
-    """Return the pause after failed attempt number *attempt*, in seconds: doubling, jittered, capped."""
-    return min(PAUSE_S, 0.25 * 2.0 ** min(attempt, 20)) * random.uniform(0.5, 1)
 
 
 class Interrupts:
@@ -229,6 +167,7 @@ class Server:
 
     def __init__(self, job: Job, node: Node, port: int, env: dict[str, str]) -> None:
         self._node, self.port = node, port
+        self._end_s = number_of(env, "JSC_END_S", range(1, 3601)) or END_S
         try:
             self._process = subprocess.Popen(
                 command(job, node, port),
@@ -256,11 +195,11 @@ class Server:
             self.pause(POLL_S)
 
     def stop(self) -> None:
-        """Leave nothing of the server: SIGTERM, after :data:`END_S` SIGKILL for its whole session."""
+        """Leave nothing of the server: SIGTERM, after the time that it has SIGKILL for its whole session."""
         if self._process.poll() is None:
             self._process.terminate()
             with contextlib.suppress(subprocess.TimeoutExpired):
-                self._process.wait(END_S)
+                self._process.wait(self._end_s)
         with contextlib.suppress(ProcessLookupError, PermissionError):
             os.killpg(self._process.pid, signal.SIGKILL)
         self._process.wait()
@@ -282,8 +221,16 @@ def environment(job: Job, node: Node, port: int, inherited: dict[str, str]) -> d
     path = urlsplit(env.get("JUPYTERHUB_SERVICE_URL", "")).path or env.get("JUPYTERHUB_SERVICE_PREFIX", "/")
     host = f"[{node.address}]" if ":" in node.address else node.address
     env["JUPYTERHUB_SERVICE_URL"] = f"http://{host}:{port}{path}"
-    paths = [str(job.directory / "jupyter"), env.get("JUPYTER_CONFIG_PATH")]
+    paths = [str(job.configuration), env.get("JUPYTER_CONFIG_PATH")]
     return {**env, "JUPYTER_CONFIG_PATH": os.pathsep.join(filter(None, paths))}
+
+
+def number_of(env: dict[str, str], name: str, allowed: range) -> int | None:
+    """Return the number that a variable has; None if it is not set."""
+    text = env.get(name, "")
+    if text and not (text.isascii() and text.isdigit() and len(text) < 10 and int(text) in allowed):
+        raise Failed(f"{name} is {text!r:.50}: it must be a number from {allowed[0]} to {allowed[-1]}.")
+    return int(text) if text else None
 
 
 def free_port(node: Node) -> int:
@@ -333,7 +280,8 @@ class Launcher:
     """One run of a lab."""
 
     def __init__(self, job: Job) -> None:
-        self._job, self._hub = job, Hub(job)
+        self._job = job
+        self._hub = Hub(job.secrets.get("JUPYTERHUB_API_TOKEN", ""), job.events_url, job.started_url)
         self._interrupts = Interrupts(job.runtime_s)
         self._server: Server | None = None
         self._preparation = prepare.Preparation(
@@ -359,43 +307,71 @@ class Launcher:
             self._preparation.end()
 
     def _start(self) -> Server:
+        began = time.monotonic()
+        self._job = replace(self._job, env=self._hub.find(self._job.hub_urls, self._job.env))
         env = {**os.environ, **self._job.environment, **self._job.env}
-        waited = self._hub.event("lab_starting", 55, f"Starting the server on {node_name(env)}.")
+        self._hub.event("lab_starting", 55, f"Starting the server on {node_name(env)}.")
+        waited = time.monotonic() - began
         if waited > REQUEST_S:
             self._hub.event("lab_waiting", 55, f"Waited {waited:.0f} s for the portal to answer.")
         env = self._preparation.run(env)
         node = this_node(env)
         server = self._listening(node, env)
         self._hub.event("lab_listening", 75, f"The server listens on {node.name}.", server.pause)
-        self._hub.started(node, server.port, server.pause)
+        self._hub.started(node.name, server.port, server.pause)
         return server
 
     def _listening(self, node: Node, env: dict[str, str]) -> Server:
-        """Return the server once it listens, on another port if somebody else took the first."""
-        for left in reversed(range(PORTS)):
+        """Return the server once it listens, on another port if somebody else took the first and it may be any."""
+        fixed = number_of(env, "JSC_NODE_PORT", range(1024, 65536))
+        for left in reversed(range(1 if fixed else PORTS)):
             with self._interrupts.allowed(False):
-                self._server = server = Server(self._job, node, free_port(node), env)
+                self._server = server = Server(self._job, node, fixed or free_port(node), env)
             try:
                 server.until_listening()
                 return server
             except ServerEnded:
                 if not left or not accepts(node, server.port):
+                    if fixed and accepts(node, fixed):
+                        say(f"Port {fixed} (JSC_NODE_PORT) is taken by somebody else.")
                     raise
                 say(f"Port {server.port} was taken by somebody else; trying another one.")
                 server.stop()
         raise AssertionError("the loop ends by returning or raising")
 
 
+def first_process(run: Callable[[], int]) -> int:
+    """Do *run* in a child and return its exit code, as the first process of a container should.
+
+    That one gets the orphans of all others, which stay as zombies unless it waits for them; SIGTERM does nothing to it
+    unless it listens. When it ends, the kernel ends all others.
+    """
+    passed_on = {signal.SIGTERM, signal.SIGINT}
+    signal.pthread_sigmask(signal.SIG_BLOCK, passed_on)
+    child = os.fork()
+    if child:
+        for number in passed_on:
+            signal.signal(number, lambda number, _frame: os.kill(child, number))
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, passed_on)
+    if not child:
+        return run()
+    while True:
+        ended, status = os.wait()
+        if ended == child:
+            return ServerEnded(os.waitstatus_to_exitcode(status)).code
+
+
 def main() -> int:
     """Run the lab of this file's directory; return the exit code."""
     try:
-        job = read_job(Path(__file__).resolve().parent)
-        prepare.write_configuration(job.directory)
-        return Launcher(job).run()
+        # Not resolved: the files of a mounted Secret are links into a folder that is replaced when the Secret changes.
+        job = read_job(Path(__file__).absolute().parent)
+        with prepare.configuration(job.directory) as folder:
+            return Launcher(replace(job, configuration=folder)).run()
     except Failed as error:
         say(f"failed: {error}")
         return 1
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(first_process(main) if os.getpid() == 1 else main())

@@ -13,11 +13,13 @@ import json
 import os
 import re
 import select
+import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
@@ -323,10 +325,33 @@ CONFIGURATION = {
 """Files of the server's configuration, below a folder of JUPYTER_CONFIG_PATH."""
 
 
-def write_configuration(directory: Path) -> None:
+@contextlib.contextmanager
+def configuration(directory: Path) -> Iterator[Path]:
+    """Yield the folder of the server's configuration: in *directory*, or where that cannot be written a private one.
+
+    The latter is gone afterwards.
+    """
+    folder, private = directory / "jupyter", ""
+    try:
+        write_configuration(folder)
+    except OSError:
+        try:
+            private = tempfile.mkdtemp(prefix="jsc-")
+            folder = Path(private)
+            write_configuration(folder)
+        except OSError as error:
+            raise Failed(f"There is no place for the server's configuration ({error}): set TMPDIR.") from error
+    try:
+        yield folder
+    finally:
+        if private:
+            shutil.rmtree(private, ignore_errors=True)
+
+
+def write_configuration(folder: Path) -> None:
     """Enable the extension, and keep JupyterLab quiet, beside whatever the user's own configuration says."""
     for name, content in CONFIGURATION.items():
-        path = directory / "jupyter" / name
+        path = folder / name
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(json.dumps(content), "utf-8")
 

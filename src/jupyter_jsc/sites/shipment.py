@@ -15,7 +15,7 @@ from jupyter_jsc.sites.steps import Chosen
 from jupyter_jsc.wire import StartLab
 
 SECRETS = "secrets.json"
-_SHIPPED = ("launcher.py", "prepare.py", "jsc_lab.py")
+_SHIPPED = ("launcher.py", "route.py", "prepare.py", "jsc_lab.py")
 
 
 def files(lab: StartLab, system: System, chosen: Chosen, runtime_s: int | None) -> dict[str, str]:
