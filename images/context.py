@@ -1,4 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
+# ruff: noqa: INP001 - a script that runs pip
 """Make, for each image, the folder that it is built in: Containerfile, requirements and all wheels, checked by hash.
 
 ``python images/context.py DIR`` fetches from the package index; building in ``DIR/<image>`` then needs it no more.
