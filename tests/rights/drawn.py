@@ -15,6 +15,7 @@ NOW = datetime(2026, 5, 4, 12, tzinfo=UTC)
 SYSTEMS, PARTITIONS, OPTIONS, GROUPS = ["s1", "s2", "s3"], ["p1", "p2", "login"], ["o1", "o2", "o3"], ["g1", "g2", "g3"]
 ACCOUNTS, PROJECTS, KEYS = ["alice1", "alice2"], ["hai", "cern", "train1"], ["k1", "k2"]
 ACCOUNT_PATTERNS, PROJECT_PATTERNS = ["alice1", "*2", "alice?"], ["hai", "train*", "[hc]*", "nobody"]
+IMAGES = ["i1", "i2"]
 RESERVATIONS = ["r1", "r2", "course-1"]
 ENTITLEMENTS = ["urn:x:group:a", "/portal/demo"]
 RULES = [
@@ -109,7 +110,12 @@ def option(random):
         groups=lambda r: some(r, GROUPS),
         allowed=lambda r: allowed(r, 0.3),
         max_labs_per_user=limit,
+        container=lambda r: {"images": mapping(r, IMAGES, image, 1)},
     )
+
+
+def image(random):
+    return {"label": "Image", "image": "registry.example/lab:1"} | given(random, description=lambda _: "What is in it.")
 
 
 def group_option(random):

@@ -8,12 +8,13 @@ from datetime import timedelta
 from jupyter_jsc.config.base import Text, matches
 from jupyter_jsc.config.groups import Rule
 from jupyter_jsc.config.model import Configuration
-from jupyter_jsc.config.stacks import Allowed
+from jupyter_jsc.config.stacks import Allowed, ServiceOption
 from jupyter_jsc.config.systems import Partition, PartitionKind, Resource, System
 from jupyter_jsc.rights import texts
 from jupyter_jsc.rights.identity import Facts, Identity
 from jupyter_jsc.rights.tree import (
     FREE,
+    ImageChoice,
     OptionChoice,
     OptionTree,
     PartitionChoice,
@@ -97,6 +98,8 @@ class _Question:
 
     def open_in(self, option: str, system: str, partition: str) -> list[str]:
         """Groups that open the option in the partition, to whatever account."""
+        if self.c.systems[system].kubernetes is not None and self.c.options[option].container is None:
+            return []
         found = []
         for group in self.groups:
             allowed = self.allowed(group, option)
@@ -178,6 +181,7 @@ class _Question:
                     accounts,
                     {p: self.partition(name, key, p, system.partitions[p]) for p in system.partitions if p in opened},
                     self.option_blocked(name, key),
+                    self.images(key, option),
                 )
         default = next((name for name in options if self.c.options[name].default), next(iter(options), ""))
         options = {
@@ -200,6 +204,11 @@ class _Question:
             self.system_blocked(key, system),
             self.notice(key, system),
         )
+
+    def images(self, system: str, option: ServiceOption) -> dict[str, ImageChoice]:
+        if self.c.systems[system].kubernetes is None or option.container is None:
+            return {}
+        return {name: ImageChoice(item.label, item.description) for name, item in option.container.images.items()}
 
     def reservation(self, key: str) -> ReservationChoice:
         item = self.c.reservations[key]

@@ -59,7 +59,12 @@ def test_what_is_not_offered_has_a_reason_and_what_is_offered_has_none(seed: int
             ("juwels", "jupyterlab-4.3", "devel"),
             "Only in the partitions batch, dc-cpu, login.",
         ),
-        (Identity("a"), ("cloud", "jupyterlab-4.3", ""), "Only on juwels, jureca."),
+        (
+            Identity("a"),
+            ("cloud", "jupyterlab-4.3", ""),
+            "It has no `container`, which labs in a cluster are made of.",
+        ),
+        (Identity("a", (BATCH,)), ("juwels", "archive", ""), "Only on cloud."),
         (Identity("q.user@centre.example", (BATCH,)), ("juwels", "quantum", ""), "Only with the projects q*."),
         (
             Identity("q.user@centre.example", (BATCH,), group="quantum"),
@@ -72,7 +77,17 @@ def test_what_is_not_offered_has_a_reason_and_what_is_offered_has_none(seed: int
             "Only in the reservations course-*, with the projects training2600; none can be used here.",
         ),
     ],
-    ids=["account", "partition", "group", "partitions", "systems", "projects", "acting in a group", "reservations"],
+    ids=[
+        "account",
+        "partition",
+        "group",
+        "partitions",
+        "container",
+        "systems",
+        "projects",
+        "acting in a group",
+        "reservations",
+    ],
 )
 def test_reason_names_what_would_help(identity: Identity, place: tuple[str, str, str], reason: str) -> None:
     """An operator reads which list or entry to change."""

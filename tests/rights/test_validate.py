@@ -15,6 +15,7 @@ from jupyter_jsc.errors import Conflict, InvalidRequest
 from jupyter_jsc.rights.options import options_for
 from jupyter_jsc.rights.tree import (
     FREE,
+    ImageChoice,
     OptionChoice,
     OptionTree,
     PartitionChoice,
@@ -66,7 +67,8 @@ def tree(**blocks):
         "maintenance": ReservationChoice(NOTHING),
     }
     juwels = SystemChoice("JUWELS", NOTHING, True, {"lab": lab, "old": old}, reservations, text("system"))
-    small = OptionChoice("Lab", NOTHING, True, None, {"": {"": {"login": Place()}}}, {"login": login})
+    images = {"science": ImageChoice("Science", NOTHING), "small": ImageChoice("Small", NOTHING)}
+    small = OptionChoice("Lab", NOTHING, True, None, {"": {"": {"login": Place()}}}, {"login": login}, images=images)
     cloud = SystemChoice("Cloud", NOTHING, False, {"lab": small}, {})
     return OptionTree({"juwels": juwels, "cloud": cloud}, (), text("tree"))
 
@@ -82,7 +84,7 @@ OPTIONS = {
     "software": {"kernels": ["julia", "r"]},
 }
 LOGIN = OPTIONS | {"partition": "login", "resources": {}, "software": {}}
-CLOUD = {"system": "cloud", "option": "lab", "partition": "login"}
+CLOUD = {"system": "cloud", "option": "lab", "partition": "login", "image": "small"}
 
 
 def changed(**change):
@@ -122,7 +124,15 @@ def test_software_that_is_not_given_becomes_what_is_on_by_default(raw):
     assert {"kernels": ["r"]} == validate(raw, TREE).software
 
 
+def test_an_image_that_is_not_given_becomes_the_first():
+    """And where there are none there is none."""
+    assert "science" == validate(CLOUD | {"image": None}, TREE).image
+    assert validate(OPTIONS, TREE).image is None
+
+
 REFUSED = [
+    ("unknown image", CLOUD | {"image": "large"}, "image", "'large'", "one of science, small"),
+    ("image on an HPC system", changed(image="small"), "image", "'small'", "nothing here"),
     ("unknown system", changed(system="frontier"), "system", "'frontier'", "one of juwels, cloud"),
     ("unknown option", changed(option="lab-9"), "option", "'lab-9'", "one of lab, old"),
     ("option of another system", CLOUD | {"option": "old"}, "option", "'old'", "one of lab"),
@@ -156,7 +166,7 @@ REFUSED = [
     ("an item twice", changed(software={"kernels": ["r", "r"]}), "software.kernels", "'r'", "each at most once"),
     ("an item that is no name", changed(software={"kernels": [7]}), "software.kernels.0", "7", ""),
     ("software where there is none", LOGIN | {"software": {"kernels": []}}, "software", "'kernels'", "nothing here"),
-    ("extra key", changed(image="evil"), "image", "'evil'", "no such field"),
+    ("extra key", changed(colour="evil"), "colour", "'evil'", "no such field"),
     ("number for a name", changed(system=7), "system", "7", ""),
     ("shell in a name", changed(account="alice1; rm -rf /"), "account", "'alice1; rm -rf /'", ""),
     ("no object", ["juwels"], "options", "['juwels']", "an object"),
@@ -264,11 +274,14 @@ def test_whatever_is_offered_passes(seed):
 
     for raw in offered(tree):
         partition = tree.systems[raw["system"]].options[raw["option"]].partitions[raw["partition"]]
+        images = list(tree.systems[raw["system"]].options[raw["option"]].images)
         raw["resources"] = {key: resource.default for key, resource in partition.resources.items()}
         defaults = validate(raw, tree)
+        raw["image"] = random.choice(images) if images else None
         raw["resources"] = {key: numbers(random, resource) for key, resource in partition.resources.items()}
         raw["software"] = {key: drawn.some(random, list(offer.items)) for key, offer in partition.software.items()}
 
+        assert (images or [None])[0] == defaults.image
         assert wire.Options.model_validate(raw) == validate(raw, tree)
         assert defaults == validate(defaults.model_dump(mode="json"), tree)
 
@@ -289,6 +302,7 @@ def test_whatever_passes_is_in_the_tree(seed):
             "project": random.choice([*drawn.PROJECTS, None]),
             "partition": random.choice(drawn.PARTITIONS),
             "reservation": random.choice([*drawn.RESERVATIONS, None, None]),
+            "image": random.choice([*drawn.IMAGES, None]),
         }
         option = tree.systems[raw["system"]].options.get(raw["option"]) if raw["system"] in tree.systems else None
         partition = option.partitions.get(raw["partition"]) if option else None
@@ -299,7 +313,8 @@ def test_whatever_passes_is_in_the_tree(seed):
         except InvalidRequest:
             passed = False
 
-        assert (raw in places) == passed
+        image = raw.pop("image")
+        assert (raw in places and (image is None or image in option.images)) == passed
 
 
 BLOCKED = [

@@ -157,7 +157,8 @@ def _names(allowed: Tree, field: str, name: str) -> bool:
 
 def manifests_are_labs(tree: Tree) -> Iterator[Finding]:
     """Manifests make a lab, refer to what there is, and ask for nothing that a cluster does not allow."""
-    chosen = {key for _, section in _partitions(_clusters(tree)) for key, _ in sections(section, "resources")}
+    systems = [item for item in sections(tree, "systems") if SystemKind.KUBERNETES in (item[1].get("kind"), *item[1])]
+    chosen = {key for _, section in _partitions(systems) for key, _ in sections(section, "resources")}
     resources = sorted(KNOWN_TO_CLUSTERS | chosen)
     for option, section in sections(tree, "options"):
         container = section.get("container")

@@ -10,14 +10,14 @@ from dataclasses import replace
 from jupyter_jsc.config.groups import Group
 from jupyter_jsc.config.model import Configuration
 from jupyter_jsc.config.stacks import Allowed, ServiceOption
-from jupyter_jsc.config.systems import PartitionKind, Resource, System
+from jupyter_jsc.config.systems import PartitionKind, Resource, System, SystemKind
 from jupyter_jsc.rights.limits import widest
 from jupyter_jsc.rights.offers import Grant, Offers, Opening, OptionOffer, SystemOffer
 from jupyter_jsc.rights.patterns import Lists, Patterns, per_configuration, united
 from jupyter_jsc.rights.ranges import resources_for
 from jupyter_jsc.rights.reservations import ReservationIndex
 from jupyter_jsc.rights.software import Shelf
-from jupyter_jsc.rights.tree import PartitionChoice
+from jupyter_jsc.rights.tree import ImageChoice, PartitionChoice
 
 _MOST_COMBINATIONS = 1000
 
@@ -75,6 +75,8 @@ class _Catalogue:
         return replace(bare, options=options, max_labs=widest(limits) if limits else own)
 
     def _option(self, bare: SystemOffer, key: str, option: ServiceOption, groups: Sequence[str]) -> OptionOffer | None:
+        if not runs_on(option, bare.system):
+            return None
         opened: dict[str, Grant] = {}
         for name in groups:
             group = self._groups.get(name)
@@ -94,6 +96,7 @@ class _Catalogue:
             _bits(bare.names, partitions),
             granting,
             _option_limit(key, option, [self._groups[name] for name in granting]),
+            _images(option, bare.system),
         )
 
     def _grant(self, bare: SystemOffer, allowed: Allowed) -> Grant:
@@ -127,6 +130,17 @@ class _Catalogue:
 
 
 _catalogue = per_configuration(_Catalogue)
+
+
+def runs_on(option: ServiceOption, system: System) -> bool:
+    """Tell whether there is anything that a lab could be made of on the system; HPC systems need no images."""
+    return system.kind is not SystemKind.KUBERNETES or option.container is not None
+
+
+def _images(option: ServiceOption, system: System) -> dict[str, ImageChoice]:
+    if system.kind is not SystemKind.KUBERNETES or option.container is None:
+        return {}
+    return {key: ImageChoice(image.label, image.description) for key, image in option.container.images.items()}
 
 
 def allowed_by(name: str, group: Group, key: str, option: ServiceOption) -> Allowed | None:

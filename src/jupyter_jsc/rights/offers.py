@@ -13,7 +13,7 @@ from jupyter_jsc.config.stacks import ServiceOption
 from jupyter_jsc.config.systems import System
 from jupyter_jsc.rights.patterns import Lists
 from jupyter_jsc.rights.reservations import ReservationIndex
-from jupyter_jsc.rights.tree import PartitionChoice, Place
+from jupyter_jsc.rights.tree import ImageChoice, PartitionChoice, Place
 
 
 class Grant(NamedTuple):
@@ -73,6 +73,8 @@ class OptionOffer:
     """The groups that open it here; none where the configuration has no groups."""
     max_labs: int | None
     """The widest of their limits for a user's labs with it; None: no limit."""
+    images: Mapping[str, ImageChoice]
+    """What its labs can be made of here; none on HPC systems."""
 
 
 @dataclass(frozen=True)

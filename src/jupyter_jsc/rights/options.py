@@ -118,6 +118,7 @@ def _option(
         accounts=found.accounts,
         partitions=_partitions(system, offer, found.partitions, moment),
         blocked=blocked,
+        images=offer.images,
     )
 
 

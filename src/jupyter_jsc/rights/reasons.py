@@ -12,7 +12,7 @@ from jupyter_jsc.config.groups import Rule
 from jupyter_jsc.config.model import Configuration
 from jupyter_jsc.config.stacks import Allowed, ServiceOption
 from jupyter_jsc.config.systems import System
-from jupyter_jsc.rights.catalogue import allowed_by
+from jupyter_jsc.rights.catalogue import allowed_by, runs_on
 from jupyter_jsc.rights.identity import Account, Identity
 from jupyter_jsc.rights.membership import groups_of
 from jupyter_jsc.rights.tree import OptionTree
@@ -95,6 +95,8 @@ def _reason(
     system: str, key: str, option: ServiceOption, opened: Opened, configuration: Configuration, groups: Sequence[str]
 ) -> str:
     """Return why none of *groups* opens the option in any partition of *opened*."""
+    if not runs_on(option, configuration.systems[system]):
+        return "It has no `container`, which labs in a cluster are made of."
     if not groups:
         return _stopped(option.allowed, system, opened, configuration)
     allowed = {name: allowed_by(name, configuration.groups[name], key, option) for name in groups}

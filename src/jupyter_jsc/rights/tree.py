@@ -6,7 +6,7 @@ a limit that other labs fill, a reservation that has not begun): it can be saved
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from jupyter_jsc.config.base import Text
 from jupyter_jsc.config.stacks import SoftwareKind
@@ -47,6 +47,14 @@ class ReservationChoice:
 
 
 @dataclass(frozen=True)
+class ImageChoice:
+    """A container image that may be chosen."""
+
+    label: str
+    description: Text
+
+
+@dataclass(frozen=True)
 class PartitionChoice:
     """A partition, with the limits that hold for this user; these stand in the labels of its resources already."""
 
@@ -81,6 +89,8 @@ class OptionChoice:
     partitions: Mapping[str, PartitionChoice]
     """The partitions that any of the accounts opens, in the configuration's order."""
     blocked: Text = FREE
+    images: Mapping[str, ImageChoice] = field(default_factory=dict)
+    """In a cluster, what labs can be made of; the first is chosen for a new lab. Elsewhere none."""
 
 
 @dataclass(frozen=True)

@@ -15,7 +15,7 @@ from jupyter_jsc import wire
 from jupyter_jsc.config.base import Text
 from jupyter_jsc.config.systems import Resource
 from jupyter_jsc.errors import Conflict, InvalidRequest
-from jupyter_jsc.rights.tree import FREE, NOBODY, OptionTree, Place, SoftwareSetChoice, SystemChoice
+from jupyter_jsc.rights.tree import FREE, NOBODY, OptionChoice, OptionTree, Place, SoftwareSetChoice, SystemChoice
 
 _LONGEST_VALUE = 50
 """So much of what was sent is repeated in a message."""
@@ -26,9 +26,9 @@ _MOST_NAMES = 30
 def validate(raw: object, tree: OptionTree) -> wire.Options:
     """Return *raw* as options that *tree* allows, or raise :class:`~jupyter_jsc.errors.InvalidRequest`.
 
-    *raw* is what came as JSON, or options. Software that is not given becomes what is on by default. The message of
-    the error names the field, the value and what is allowed; its detail holds the same as ``field``, ``value`` and
-    ``allowed``.
+    *raw* is what came as JSON, or options. Software that is not given becomes what is on by default, an image that is not
+    given the first one. The message of the error names the field, the value and what is allowed; its detail holds the same
+    as ``field``, ``value`` and ``allowed``.
     """
     options = raw if isinstance(raw, wire.Options) else _shape(raw)
     system = _one_of("system", options.system, tree.systems)
@@ -40,7 +40,8 @@ def validate(raw: object, tree: OptionTree) -> wire.Options:
     _check_reservation(options.reservation, place)
     partition = option.partitions[str(options.partition)]
     _check_resources(options.resources, partition.resources)
-    return options.model_copy(update={"software": _software(options.software, partition.software)})
+    software = _software(options.software, partition.software)
+    return options.model_copy(update={"software": software, "image": _image(options.image, option)})
 
 
 def check_start(options: wire.Options, tree: OptionTree) -> None:
@@ -113,6 +114,14 @@ def _check_number(key: str, value: int | None, resource: Resource) -> None:
     inside = value is not None and resource.minimum <= value <= resource.maximum
     if not inside or (value is not None and (value - resource.minimum) % resource.step):
         raise _refusal(f"resources.{key}", value, f"{resource.minimum} to {resource.maximum}{unit}{steps}")
+
+
+def _image(value: str | None, option: OptionChoice) -> str | None:
+    """Return the image's key, that of the first if none is given; None where there are none."""
+    if value is None:
+        return next(iter(option.images), None)
+    _one_of("image", value, option.images)
+    return value
 
 
 def _software(given: Mapping[str, list[str]] | None, sets: Mapping[str, SoftwareSetChoice]) -> dict[str, list[str]]:
