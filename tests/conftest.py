@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """The running system, started once for the tests in ``ring`` and ``browser``."""
 
-from tests.ring.system import alice, oscar, ring
+from tests.ring.system import alice, nora, oscar, ring
 
-__all__ = ["alice", "oscar", "ring"]
+__all__ = ["alice", "nora", "oscar", "ring"]

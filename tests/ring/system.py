@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""The whole system as real processes: what publishes the configuration, demo world, proxy, TunnelMgr, UnicoreMgr, hub.
+"""The whole system as real processes: what publishes the configuration, demo world, proxy, TunnelMgr, managers, hub.
 
 Labs are real JupyterLabs.
 """
@@ -62,6 +62,14 @@ OSCAR = {
     "resources": {"nodes": 1, "runtime": 30},
 }
 
+CLOUD = {
+    "system": "hdf-cloud",
+    "option": "jupyterlab-4.6",
+    "partition": "standard",
+    "resources": {"cpus": 1, "memory": 4, "home": 10, "runtime": 60},
+    "image": "minimal",
+}
+
 
 @dataclass
 class Ring:
@@ -107,6 +115,13 @@ async def alice(ring: Ring) -> AsyncIterator[PortalUser]:
 async def oscar(ring: Ring) -> AsyncIterator[PortalUser]:
     """The operator, logged in."""
     async with logged_in(ring, "oscar") as user:
+        yield user
+
+
+@pytest_asyncio.fixture(loop_scope="session")
+async def nora(ring: Ring) -> AsyncIterator[PortalUser]:
+    """A newcomer, who has the cloud and nothing else, logged in."""
+    async with logged_in(ring, "nora") as user:
         yield user
 
 
