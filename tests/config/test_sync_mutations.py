@@ -9,7 +9,7 @@ import asyncio
 import itertools
 import json
 import random
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -27,6 +27,8 @@ LANES = ("one", "other")
 """Branches that are followed at the same time, by one process each: git waits less."""
 BATCH = 10
 """A good commit comes after so many mutated ones, at most."""
+SUPPORT = [f"healed.{number}@centre.example" for number in range(20)]
+"""What tells the good commits from each other."""
 PORTAL = (full.FOLDER / "portal.yaml").read_text("utf-8")
 WHOLE = {file: (FILE, (full.FOLDER / file).read_bytes()) for file in FILES}
 
@@ -63,6 +65,25 @@ def changed(kind: str, seed: int) -> dict[str, tuple[str, bytes]]:
         return hostile(random.Random(f"{kind} {seed}"))
     file, content = mutated(kind, seed)
     return {file: (FILE, content)}
+
+
+@dataclass(frozen=True)
+class Broken:
+    """A mutated commit."""
+
+    seed: int
+    commit: str
+    change: Change
+
+
+@dataclass(frozen=True)
+class Commits:
+    """All that is pushed."""
+
+    good: dict[str, str]
+    """By the address of the support in them."""
+    broken: dict[str, list[Broken]]
+    """By kind."""
 
 
 @dataclass
@@ -125,32 +146,42 @@ def lanes(bare: Bare, tmp_path_factory: pytest.TempPathFactory) -> Iterator[list
         yield lanes
 
 
-async def follow(lane: Lane, kind: str, seeds: Sequence[int]) -> int:
-    """Let mutated commits pass, and a good one after each few; return how many were refused."""
-    mutations = [Change(changed(kind, seed)) for seed in seeds]
-    texts = [f"{kind.replace(' ', '-')}.{number}@centre.example" for number in range(0, len(seeds) + 1, BATCH)]
-    made = lane.bare.make([good("first@centre.example", None), *map(good, texts), *mutations])
-    await lane.heals(made[0], "first@centre.example")
-    refused = 0
-    broken = iter(zip(seeds, made[1 + len(texts) :], mutations, strict=True))
-    for healing, text in zip(made[1:], texts, strict=False):
-        for seed, commit, change in itertools.islice(broken, BATCH):
+@pytest.fixture(scope="module")
+def commits(bare: Bare) -> Commits:
+    """Made all at once, so that git has them in one pack, as a server has."""
+    mutations = [(kind, seed, Change(changed(kind, seed))) for kind in KINDS for seed in range(times(kind))]
+    changes = [good(text, None if number == 0 else 0) for number, text in enumerate(SUPPORT)]
+    made = iter(bare.make([*changes, *(change for _, _, change in mutations)]))
+    commits = Commits(dict(zip(SUPPORT, made, strict=False)), {kind: [] for kind in KINDS})
+    for (kind, seed, change), commit in zip(mutations, made, strict=True):
+        commits.broken[kind].append(Broken(seed, commit, change))
+    return commits
+
+
+async def follow(lane: Lane, good: Mapping[str, str], broken: Sequence[Broken]) -> int:
+    """Let mutated commits pass, and a good one before and after each few; return how many were refused."""
+    refused, texts = 0, itertools.cycle(good)
+    for at in range(0, len(broken), BATCH):
+        text = next(texts)
+        await lane.heals(good[text], text)
+        for one in broken[at : at + BATCH]:
             try:
-                refused += await lane.refuses(commit, change)
+                refused += await lane.refuses(one.commit, one.change)
             except BaseException as error:
-                error.add_note(f"{kind}, seed {seed}: {', '.join(change.files)}")
+                error.add_note(f"seed {one.seed}: {', '.join(one.change.files)}")
                 raise
-        await lane.heals(healing, text)
-    assert list(broken) == []
+    text = next(texts)
+    await lane.heals(good[text], text)
     return refused
 
 
 @pytest.mark.parametrize("kind", KINDS)
-async def test_a_mutated_commit_is_refused_or_harmless(lanes: list[Lane], kind: str) -> None:
+async def test_a_mutated_commit_is_refused_or_harmless(lanes: list[Lane], commits: Commits, kind: str) -> None:
     """Nothing else comes of it: a report with file and line, or a version in force; the next good commit heals."""
-    seeds = range(times(kind))
-    refused = await asyncio.gather(*(follow(lane, kind, seeds[at :: len(lanes)]) for at, lane in enumerate(lanes)))
-    assert sum(refused) == len(seeds) if kind in NEVER_HARMLESS else sum(refused) > 0
+    broken = commits.broken[kind]
+    parts = [broken[at :: len(lanes)] for at in range(len(lanes))]
+    refused = sum(await asyncio.gather(*map(follow, lanes, itertools.repeat(commits.good), parts)))
+    assert refused == len(broken) if kind in NEVER_HARMLESS else refused > 0
 
 
 def test_there_are_more_than_a_thousand() -> None:
