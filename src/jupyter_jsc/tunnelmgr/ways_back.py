@@ -72,6 +72,7 @@ class WaysBack:
         if homeless and homeless != self._homeless:
             log.error("ways back lead nowhere: hub_address is not set", jump_hosts=homeless)
         self._homeless = homeless
+        before = self._wanted
         if self._hub:
             host, port = self._hub
             self._wanted = {
@@ -82,8 +83,9 @@ class WaysBack:
         for name in {*self._wanted, *self._endpoints.ways_back()} - set(self._ways):
             self._ways[name] = _Way()
             self._tasks.create_task(self._keep(name, self._ways[name]))
-        for way in self._ways.values():
-            way.wake.set()
+        for name, way in self._ways.items():
+            if before.get(name) != self._wanted.get(name):
+                way.wake.set()
 
     def lost(self, name: str) -> None:
         """Make the way back again, if one is wanted: the connection that had it is gone."""
