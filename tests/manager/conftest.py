@@ -34,7 +34,8 @@ class SmallSite:
     def __init__(self, made_of: System | None = None) -> None:
         self.made_of = made_of
         self.closed = asyncio.Event()
-        self.jobs: dict[str, str] = {}
+        self.jobs: dict[str, str | None] = {}
+        self.asked_by: list[str | None] = []
         self.submitted: Counter[str] = Counter()
         self.software: object = None
         self.calls: list[str] = []
@@ -50,7 +51,7 @@ class SmallSite:
     ) -> None:
         self.closed.set()
 
-    async def start(self, lab: wire.StartLab, credential: SecretStr) -> wire.StartAnswer:
+    async def start(self, lab: wire.StartLab, credential: SecretStr | None) -> wire.StartAnswer:
         self.calls.append("start")
         self.software = lab.options.software
         if self.down:
@@ -58,18 +59,21 @@ class SmallSite:
         if lab.start_id not in self.jobs:
             await self.gate.wait()
             self.submitted[lab.start_id] += 1
-            self.jobs[lab.start_id] = credential.get_secret_value()
+            self.jobs[lab.start_id] = credential.get_secret_value() if credential else None
         handle = wire.Handle(url=f"http://site/jobs/{lab.start_id}")
-        return wire.StartAnswer(handle=handle, site_token=SecretStr("site-token"))
+        return wire.StartAnswer(handle=handle, site_token=SecretStr("site-token") if credential else None)
 
     async def poll(self, labs: Sequence[wire.LabRef]) -> Mapping[str, wire.LabState]:
+        self.asked_by += [lab.hub for lab in labs]
         return {lab.start_id: wire.LabState(state="running" if lab.start_id in self.jobs else "ended") for lab in labs}
 
     async def stop(self, lab: wire.LabRef) -> None:
         self.calls.append("stop")
+        self.asked_by.append(lab.hub)
         self.jobs.pop(lab.start_id, None)
 
     async def log(self, lab: wire.LabRef) -> str:
+        self.asked_by.append(lab.hub)
         return f"output of {lab.start_id}"
 
     async def health(self) -> wire.SystemHealth:

@@ -28,6 +28,7 @@ from jupyter_jsc.config.systems import System, SystemKind
 from jupyter_jsc.errors import NotFound
 from jupyter_jsc.manager import app as manager
 from jupyter_jsc.manager.notifications import Message, Notifications, Received, public_key, verify
+from jupyter_jsc.sites import Tell
 from jupyter_jsc.sites.unicore import UnicoreSite
 from tests.config.published import Published
 from tests.demo.unicore.conftest import serve
@@ -212,6 +213,9 @@ async def test_a_flood_drops_the_oldest() -> None:
         notifications.accept(Received("demo", "demo", f"s{number}", "t", Message()))
     assert notifications.dropped == 100
     assert notifications._queue.get_nowait().start_id == "s100"
+    notifications.heard("demo", "one more has room")
+    notifications.heard("demo", "the next has none")
+    assert notifications.dropped == 101
 
 
 async def test_the_key_is_not_fetched_for_every_forgery(
@@ -247,3 +251,44 @@ async def test_a_site_speaks_and_the_hub_is_told(
                 lab = start_lab(partition="login", resources={})
                 await driver.start(lab, ALICE)
                 assert await hub[0].told.get() == f"/jsc/starts/{lab.start_id}/notice"
+
+
+class TellingSite(SmallSite):
+    """A site that hears by itself of what changes."""
+
+    tell: Tell
+
+    def on_change(self, tell: Tell) -> None:
+        self.tell = tell
+
+
+@pytest.fixture
+async def telling(
+    hub: tuple[Hub, str], settings: ManagerSettings, current: Current, tmp_path: Path
+) -> AsyncIterator[TellingSite]:
+    """Such a site, while its manager runs."""
+    (tmp_path / "token").write_text("manager-token")
+    own = settings.model_copy(update={"hubs": {"demo": HubPeer(api_url=hub[1], token_file=tmp_path / "token")}})
+    site = TellingSite()
+    async with over_http(manager.create_app(current, own, {SystemKind.UNICORE: lambda *_: site})):
+        yield site
+
+
+async def test_a_driver_that_hears_of_a_change_tells_the_hub(hub: tuple[Hub, str], telling: TellingSite) -> None:
+    """Without any signature, for it is the manager's own; a hub that is not known here is told nothing."""
+    telling.tell("stranger", START)
+    telling.tell("demo", START)
+    assert await hub[0].told.get() == f"/jsc/starts/{START}/notice"
+    assert hub[0].told.empty()
+
+
+async def test_telling_never_waits(hub: tuple[Hub, str], telling: TellingSite) -> None:
+    """A hub that hangs holds up no driver; what is told meanwhile arrives later."""
+    hub[0].answer.clear()
+    for number in range(20):
+        telling.tell("demo", f"s{number}")
+    telling.tell("demo", "the-last")
+    hub[0].answer.set()
+    async with asyncio.timeout(60):
+        while await hub[0].told.get() != "/jsc/starts/the-last/notice":
+            pass

@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """The manager follows the configuration while it works.
 
-Aspects: drivers that stay, are replaced, removed, come back or cannot be made; starts across a commit; other kinds.
+Aspects: drivers that stay, are replaced, removed, come back or cannot be made; starts across a commit;
+which manager serves which systems; which hub asks.
 """
 
 import asyncio
@@ -10,6 +11,7 @@ from collections.abc import Callable
 import httpx
 import pytest
 
+from jupyter_jsc import service
 from jupyter_jsc.config.current import Current
 from jupyter_jsc.config.settings import ManagerSettings
 from jupyter_jsc.config.systems import SystemKind
@@ -197,16 +199,89 @@ async def test_the_groups_of_a_start_count(
     assert (await http.put(path(), json=body(groups=groups), headers=CREDENTIAL)).status_code == status
 
 
-async def test_systems_of_other_kinds_are_left_alone(
-    published: Published, settings: ManagerSettings, drivers: Drivers
+HOME = {"label": "Home", "minimum": 1, "maximum": 9, "default": 1}
+
+
+def cloud(**changes: object) -> small.Tree:
+    """A cluster as a system, served by a manager of its own."""
+    host = small.system()["jump_hosts"]["jwlogin01"]
+    return small.system(
+        label="CLOUD",
+        kind="kubernetes",
+        unicore=None,
+        kubernetes={},
+        manager="k8smgr",
+        account_keys={},
+        jump_hosts={"cloud": host},
+        lab_hosts=["svc-*.userlabs.svc"],
+        partitions={"default": {"kind": "interactive", "resources": {"home": HOME}}},
+        **changes,
+    )
+
+
+IMAGES = {"images": {"base": {"label": "Base", "image": "registry.example.org/lab:1"}}}
+WITH_CLOUD = {
+    "systems": {"juwels": small.system(), "cloud": cloud()},
+    "managers": {"unicoremgr": {"url": "http://127.0.0.1:2"}, "k8smgr": {"url": "http://127.0.0.1:4"}},
+    "options": {"lab": {"label": "JupyterLab", "container": IMAGES}},
+}
+
+
+@pytest.mark.parametrize(
+    ("name", "kinds", "served"),
+    [
+        (None, {SystemKind.UNICORE}, ["juwels"]),
+        (None, {SystemKind.KUBERNETES}, ["cloud"]),
+        ("k8smgr", {SystemKind.KUBERNETES}, ["cloud"]),
+        ("other", {SystemKind.KUBERNETES}, []),
+        ("unicoremgr", {SystemKind.UNICORE, SystemKind.KUBERNETES}, ["juwels"]),
+        (None, {SystemKind.UNICORE, SystemKind.KUBERNETES}, ["juwels", "cloud"]),
+    ],
+    ids=str,
+)
+async def test_a_manager_serves_its_own_systems(
+    published: Published,
+    settings: ManagerSettings,
+    drivers: Drivers,
+    name: str | None,
+    kinds: set[SystemKind],
+    served: list[str],
 ) -> None:
-    """A cluster's own manager serves it."""
-    cloud = small.system(kind="kubernetes", unicore=None, account_keys={}, partitions={"default": {}})
-    cloud["jump_hosts"] = {"cloud": cloud["jump_hosts"]["jwlogin01"]}
-    current = Current(published.publish("v1", small.tree(systems={"juwels": small.system(), "cloud": cloud})))
-    async with over_http(manager.create_app(current, settings, {SystemKind.UNICORE: drivers})) as http:
-        assert list((await http.get("/v1/systems")).json()) == ["juwels"]
-        assert "cloud" not in drivers.made
+    """Of the kinds that it has drivers for, those that name it; without a name, all. Of the others it does nothing."""
+    current = Current(published.publish("v1", small.tree(**WITH_CLOUD)))
+    own = settings.model_copy(update={"name": name})
+    async with over_http(manager.create_app(current, own, dict.fromkeys(kinds, drivers))) as http:
+        assert list((await http.get("/v1/systems")).json()) == served
+        assert list(drivers.made) == served
+        for system in {"juwels", "cloud"} - set(served):
+            about = {"system": system, "configuration": "v1"}
+            assert (await http.delete(path(), params=about)).status_code == 400
+        polled = {"lab_id": LAB, "start_id": START, "system": "cloud", "configuration": "v1"}
+        states = (await http.post("/v1/labs/poll", json={"labs": [polled]})).json()["states"]
+        assert states[START]["state"] == ("ended" if "cloud" in served else "unknown")
+
+
+async def test_a_start_without_a_credential(published: Published, settings: ManagerSettings, drivers: Drivers) -> None:
+    """A system without accounts gets the start and no user's token."""
+    current = Current(published.publish("v1", small.tree(**WITH_CLOUD)))
+    options = {"system": "cloud", "option": "lab", "partition": "default", "image": "base", "resources": {"home": 1}}
+    async with over_http(manager.create_app(current, settings, {SystemKind.KUBERNETES: drivers})) as http:
+        answer = await http.put(path(), json=body(options=options))
+        assert (answer.status_code, answer.json()["site_token"]) == (200, None)
+    assert drivers.made["cloud"][-1].jobs == {START: None}
+
+
+async def test_a_driver_hears_which_hub_asks(http: httpx.AsyncClient, site: SmallSite) -> None:
+    """By the caller's credential, whatever the request says, on every route about labs."""
+    polled = {"lab_id": LAB, "start_id": START, "system": "juwels", "hub": "other"}
+    await http.post("/v1/labs/poll", json={"labs": [polled]})
+    query = {"system": "juwels", "hub": "other"}
+    await http.get(path(), params=query)
+    await http.get(path(suffix="/log"), params=query)
+    await http.delete(path(), params=query)
+    assert site.asked_by == ["demo"] * 4
+    await http.delete(path(), params=query, headers=service.bearer("other"))
+    assert site.asked_by[-1] == "other"
 
 
 async def test_health_and_metrics_say_which_version(http: httpx.AsyncClient, put_in_force: Change) -> None:

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """What a user's options become in a job: templates, software, reservations, switches; tables, and any options at all.
 
-Aspects: where each value goes, which templates apply, the order of steps, what is refused, what is never text.
+Aspects: where each value goes, what is refused, what is never text. Steps and files: ``test_steps.py``, ``test_shipment.py``.
 """
 
 import json
@@ -88,12 +88,6 @@ def described(place: System = SYSTEM, **options: object) -> dict[str, Any]:
     return job.description(lab, place, CONFIGURATION, "")
 
 
-def launched(place: System = SYSTEM, **options: object) -> dict[str, Any]:
-    """What the launcher is told of such a lab."""
-    files = {item["To"]: item["Data"] for item in described(place, **options)["Imports"]}
-    return dict(json.loads(files["lab.json"]))
-
-
 @pytest.mark.parametrize(
     ("options", "expected"),
     [
@@ -125,106 +119,6 @@ def launched(place: System = SYSTEM, **options: object) -> dict[str, Any]:
 def test_resources(options: dict[str, object], expected: dict[str, str] | None) -> None:
     """The user's values, then the operators' of the templates that apply; nothing for a login node."""
     assert expected == described(**options).get("Resources")
-
-
-@pytest.mark.parametrize(
-    ("options", "expected"),
-    [
-        ({}, {"CENTRE": "c", "BOTH": "template"}),
-        ({"option": "bare"}, {"CENTRE": "c", "BOTH": "template", "BARE": "1"}),
-        ({"resources": {"xserver": 0}}, {"CENTRE": "c", "BOTH": "template", "JSC_XSERVER_GPU": "0"}),
-        (
-            {"partition": "login", "resources": {"xserver": 1}},
-            {"CENTRE": "c", "BOTH": "template", "JSC_XSERVER_GPU": "1"},
-        ),
-        ({"software": {"kernels": ["plain"]}}, {"CENTRE": "c", "BOTH": "software", "PLAIN": "2"}),
-    ],
-    ids=["templates", "by-option", "number", "number-on-login-node", "software"],
-)
-def test_environment(options: dict[str, object], expected: dict[str, str]) -> None:
-    """Templates, then software, then numbers; a switch that is off leaves no variable."""
-    told = launched(**options)
-    assert expected == told["environment"]
-    assert {"JUPYTERHUB_USER": "alice"} == told["env"]
-
-
-@pytest.mark.parametrize(
-    ("options", "expected"),
-    [
-        ({}, ["hook.common.quota", "setup", "user_hook", "hook.batch.late"]),
-        ({"partition": "login"}, ["hook.common.quota", "setup", "user_hook"]),
-        ({"option": "bare", "partition": "devel"}, ["hook.common.quota", "hook.bare.bare", "user_hook"]),
-        (
-            {"software": {"proxies": ["screen"], "kernels": ["quick", "deep", "quick"]}, "partition": "devel"},
-            [
-                "hook.common.quota",
-                "setup",
-                "software.kernels.deep",
-                "software.kernels.quick",
-                "software.proxies.screen",
-                "user_hook",
-            ],
-        ),
-        (
-            {"software": None, "partition": "devel"},
-            ["hook.common.quota", "setup", "software.kernels.deep", "software.kernels.quick", "user_hook"],
-        ),
-        (
-            {"software": None, "option": "bare", "partition": "devel"},
-            ["hook.common.quota", "hook.bare.bare", "software.kernels.deep", "user_hook"],
-        ),
-        ({"software": {"kernels": ["plain"]}, "partition": "devel"}, ["hook.common.quota", "setup", "user_hook"]),
-    ],
-    ids=["all-moments", "no-template", "no-setup", "software", "defaults", "defaults-by-option", "nothing-to-load"],
-)
-def test_order_of_steps(options: dict[str, object], expected: list[str]) -> None:
-    """Hooks, the option's own lines, software in the configuration's order, the user's script, hooks before the server."""
-    assert expected == [step["code"] for step in launched(**options)["steps"]]
-
-
-def test_what_the_launcher_is_told() -> None:
-    """Scripts, limits and labels are those of the configuration; what only helps is not required."""
-    told = launched(software={"kernels": ["deep"]}, resources={"runtime": 30})
-    steps = {step["code"]: step for step in told["steps"]}
-
-    assert {name: told[name] for name in ("python", "kernels", "runtime_s")} == {
-        "python": "/opt/jupyter/bin/python",
-        "kernels": "/p/project/proj1/jupyter",
-        "runtime_s": 1800,
-    }
-    assert steps["setup"]["script"] == ["module load Jupyter", "export A=1"]
-    assert steps["software.kernels.deep"] == {
-        "code": "software.kernels.deep",
-        "label": "Loading Deep",
-        "script": ["module load CUDA PyTorch/2.4"],
-        "required": False,
-        "timeout_s": 300,
-    }
-    assert steps["hook.batch.late"] == {
-        "code": "hook.batch.late",
-        "label": "Hook",
-        "script": ["true"],
-        "required": False,
-        "timeout_s": 5,
-    }
-    assert steps["user_hook"]["file"] == ".jupyter/start_lab.sh"
-    assert {code for code, step in steps.items() if step["required"]} == {"hook.common.quota", "setup"}
-
-
-@pytest.mark.parametrize(
-    ("folder", "project", "expected"),
-    [
-        ("/p/{project}/jupyter", "proj1", "/p/proj1/jupyter"),
-        ("/p/{project}/{project}", "a.b-c_d", "/p/a.b-c_d/a.b-c_d"),
-        ("/p/{project}", None, ""),
-        ("/p/shared", None, "/p/shared"),
-        ("/p/{other}{0}", "proj1", "/p/{other}{0}"),
-        ("", "proj1", ""),
-    ],
-)
-def test_folder_of_the_project(folder: str, project: str | None, expected: str) -> None:
-    """Only ``{project}`` is replaced, and without a project there is no folder of it."""
-    assert expected == launched(place(project_folder=folder), project=project)["kernels"]
 
 
 @pytest.mark.parametrize(

@@ -7,6 +7,7 @@ import pytest
 
 from jupyter_jsc.config.systems import System
 from jupyter_jsc.errors import InvalidRequest
+from jupyter_jsc.sites import shipment
 from jupyter_jsc.sites.unicore import job
 from tests.sites.unicore.conftest import OPTIONS, configuration, start_lab, system
 
@@ -75,7 +76,7 @@ def test_what_is_executed_is_a_file_of_ours(chosen: str) -> None:
     assert (described["Executable"], described["Arguments"]) == ("/bin/bash", ["start.sh"])
     assert not {"User precommand", "User postcommand", "Parameters", "Stdin"} & set(described)
     files = {item["To"]: item for item in described["Imports"]}
-    assert files["start.sh"]["Data"] == job.start_script(SYSTEM)
+    assert files["start.sh"]["Data"] == shipment.start_script(SYSTEM)
     [step] = [step for step in json.loads(files["lab.json"]["Data"])["steps"] if step["code"] == "setup"]
     assert step["script"] == OPTIONS[chosen].setup
     bare = configuration(SYSTEM, options={chosen: {"label": "Bare"}})
@@ -108,9 +109,3 @@ def test_tags_hold_only_what_a_search_finds() -> None:
     """No blank, underscore, percent or plus."""
     lab = start_lab().model_copy(update={"hub": "my_hub"})
     assert all(tag.replace(":", "").replace("-", "").replace(".", "").isalnum() for tag in job.tags(lab))
-
-
-def test_the_interpreter_is_quoted() -> None:
-    """A path with a blank stays one word; nothing else is in the script."""
-    script = job.start_script(SYSTEM.model_copy(update={"launcher_python": "/opt/my python"}))
-    assert script == "#!/bin/bash\nexec '/opt/my python' launcher.py\n"

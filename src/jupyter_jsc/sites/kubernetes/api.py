@@ -81,7 +81,8 @@ class Api:
     async def open(self) -> None:
         """Make connections possible; none is made yet."""
         self._client = client.ApiClient(self._access)
-        self._client.rest_client.pool_manager = _Straight(self._client.rest_client.pool_manager)
+        rest = self._client.rest_client
+        rest.pool_manager = _Straight(rest.pool_manager)  # type: ignore[assignment]  # the two methods that it uses
 
     async def close(self) -> None:
         """Close all connections."""
