@@ -45,6 +45,7 @@ POLL_S = 0.02  # how often the server's port is looked at; half of it is what th
 NO_NEWS = ("--LabApp.news_url=None", "--LabApp.check_for_updates_class=jupyterlab.NeverCheckForUpdate")
 END_S = 20.0  # how long the server may take to end, if JSC_END_S does not say; batch systems kill 30 s after SIGTERM
 MARGIN_S = 30.0  # how long before the wall time the lab is ended: END_S and one request
+_ENDING = (signal.SIGTERM, signal.SIGINT, signal.SIGALRM)
 PORTS = 5  # how many ports are tried if others take them first
 
 
@@ -137,7 +138,7 @@ class Interrupts:
     def __init__(self, runtime_s: float | None) -> None:
         self._allowed = False
         self._ending: Ending | None = None
-        for number in (signal.SIGTERM, signal.SIGINT, signal.SIGALRM):
+        for number in _ENDING:
             signal.signal(number, self._arrived)
         if runtime_s is not None:
             signal.setitimer(signal.ITIMER_REAL, max(runtime_s - MARGIN_S, runtime_s / 2, 0.001))
@@ -147,6 +148,11 @@ class Interrupts:
             self._ending = Ending(number)
             if self._allowed:
                 raise self._ending
+
+    def end(self) -> None:
+        """Let no signal change the exit code any more: Python, as it ends, gives them back their deadly meaning."""
+        for number in _ENDING:
+            signal.signal(number, signal.SIG_IGN)
 
     @contextlib.contextmanager
     def allowed(self, allow: bool = True) -> Iterator[None]:
@@ -305,6 +311,7 @@ class Launcher:
             if self._server:
                 self._server.stop()
             self._preparation.end()
+            self._interrupts.end()
 
     def _start(self) -> Server:
         began = time.monotonic()
