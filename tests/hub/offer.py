@@ -24,6 +24,20 @@ SCRATCH = {
     "checkbox": {"label": "Local disk", "default": True},
     "environment": "SCRATCH",
 }
+IMAGES = {
+    "science": {
+        "label": "Data science",
+        "description": {"en": "Much.", "de": "Viel."},
+        "image": "registry.example/s:1",
+    },
+    "minimal": {"label": "Minimal", "image": "registry.example/m:1"},
+}
+LARGE = {
+    "cpus": {"label": {"en": "Cores", "de": "Kerne"}, "minimum": 1, "maximum": 8, "default": 2},
+    "memory": {"label": "Memory", "minimum": 2, "maximum": 64, "default": 8, "unit": "GB"},
+    "home": {"label": "Home", "minimum": 10, "maximum": 50, "default": 10, "step": 10, "unit": "GB"},
+    "runtime": {"label": "Runtime", "minimum": 60, "maximum": 600, "default": 480, "step": 60, "unit": "min"},
+}
 
 
 def _system(label, order, **more):
@@ -48,7 +62,7 @@ def tree(manager="http://127.0.0.1:1"):
         "managers": {"m": {"url": manager}},
         "tunnelmgr": {"url": manager},
         "options": {
-            "new": {"label": "JupyterLab 4.6", "default": True, "order": 1},
+            "new": {"label": "JupyterLab 4.6", "default": True, "order": 1, "container": {"images": dict(IMAGES)}},
             "old": {
                 "label": "JupyterLab 4.5",
                 "order": 2,
@@ -83,7 +97,14 @@ def tree(manager="http://127.0.0.1:1"):
                 **unicore,
             ),
             "cloud": _system(
-                "Cloud", 3, kind="kubernetes", kubernetes={}, partitions={"small": {"kind": "interactive"}}
+                "Cloud",
+                3,
+                kind="kubernetes",
+                kubernetes={},
+                partitions={
+                    "small": {"kind": "interactive"},
+                    "large": {"label": "Large", "kind": "interactive", "resources": LARGE},
+                },
             ),
         },
         "software": {

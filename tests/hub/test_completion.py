@@ -29,6 +29,7 @@ CHOSEN = {
     "reservation": "course",
     "resources": {"nodes": 2, "runtime": 30},
     "software": {"kernels": ["julia", "jax"], "git": []},
+    "image": None,
 }
 CLOUD = CHOSEN | {"system": "cloud", "partition": "small", "account": None, "project": None, "reservation": None}
 
@@ -53,6 +54,7 @@ def test_chooses_without_a_word():
         "option": "new",
         "account": "ann1",
         "project": "hai",
+        "image": None,
         "partition": "login",
         "reservation": None,
         "resources": {},
@@ -198,3 +200,18 @@ def test_fitting_numbers_are_accepted(low, more, step, steps, value):
     for given_value in (value, None):
         done = complete(CHOSEN | {"resources": {"nodes": given_value}}, tree)
         assert done.options == validate(done.options, tree).model_dump(mode="json")
+
+
+@pytest.mark.parametrize(
+    ("image", "now", "fields"), [(None, "science", []), ("minimal", "minimal", []), ("gone", "science", ["image"])]
+)
+def test_an_image_is_chosen_in_a_cluster(image, now, fields):
+    """The first one, unless another was; one that is gone is told."""
+    options, told = changed({"system": "cloud", "image": image})
+    assert (options["image"], told) == (now, fields)
+
+
+def test_an_image_stays_behind_without_a_word():
+    """On an HPC system there is nothing to say about images."""
+    options, told = changed(CHOSEN | {"image": "minimal"})
+    assert (options["image"], told) == (None, [])

@@ -3,12 +3,13 @@
 
 import pytest
 
+from jupyter_jsc.config.model import Configuration
 from jupyter_jsc.hub.completion import complete
 from jupyter_jsc.hub.fields import Maker
 from jupyter_jsc.hub.words import Said
 from jupyter_jsc.rights.identity import Account, Facts, Identity
 from jupyter_jsc.rights.options import options_for
-from tests.hub.offer import CONFIGURATION, NOW
+from tests.hub.offer import CONFIGURATION, NOW, tree
 from tests.hub.test_completion import ACCOUNTS, CHOSEN, CLOUD, TREE
 
 ONE = options_for(Identity("alice", (Account("ann1", "juwels", "hai"),)), CONFIGURATION, Facts(now=NOW))
@@ -46,6 +47,33 @@ def test_a_cluster_asks_for_no_account():
         ("hidden", "ann2"),
         ("hidden", "train"),
     ]
+
+
+def test_images_are_asked_for_in_a_cluster():
+    """With what is in them, before the numbers; elsewhere there are none."""
+    found = fields({"system": "cloud", "option": "new", "partition": "large", "image": "minimal"}, language="de")
+    assert list(found)[:8] == [
+        "system", "option", "partition", "image",
+        "resources.cpus", "resources.memory", "resources.home", "resources.runtime",
+    ]  # fmt: skip
+    image = found["image"]
+    assert (image.kind, image.value, [choice.label for choice in image.choices]) == (
+        "choice",
+        "minimal",
+        ["Data science", "Minimal"],
+    )
+    assert image.choices[0].description == Said("Viel.", "de")
+    assert (found["resources.memory"].value, found["resources.memory"].resource.unit) == (8, "GB")
+    assert "image" not in fields(CHOSEN)
+
+
+def test_one_image_is_no_question():
+    """It is hidden, like an only account."""
+    raw = tree()
+    del raw["options"]["new"]["container"]["images"]["minimal"]
+    only = options_for(Identity("alice"), Configuration.model_validate(raw), Facts(now=NOW))
+    image = fields({"system": "cloud"}, only)["image"]
+    assert (image.kind, image.value) == ("hidden", "science")
 
 
 def test_options_of_other_systems_say_so():

@@ -84,9 +84,12 @@ def test_a_submitted_form_reports_every_mistake():
          "JupyterLab 4.6 on JUWELS, Login node: Start an X server (Graphics card 2). Starts at once, without a queue. "
          "With 1 kernel and 1 extension. Project hai, account ann1."),
         (CLOUD | {"resources": {}, "software": {"kernels": ["python"], "git": []}},
-         "JupyterLab 4.6 on Cloud, small. Starts at once, without a queue. With 1 kernel."),
+         "JupyterLab 4.6 on Cloud, small, image Data science. Starts at once, without a queue. With 1 kernel."),
+        ({"system": "cloud", "partition": "large", "image": "minimal"},
+         "JupyterLab 4.6 on Cloud, Large: 2 cores, 8 GB, 10 GB home for 8 h, image Minimal. "
+         "Starts at once, without a queue. With 1 kernel and 1 extension."),
     ],
-    ids=["reservation", "box", "login", "cloud"],
+    ids=["reservation", "box", "login", "cloud", "cloud with resources"],
 )  # fmt: skip
 def test_the_summary_says_what_will_start(options, summary):
     """Reservation, boxes, software: everything that matters stands in it."""

@@ -58,6 +58,16 @@ def test_facts_use_labels_and_survive_what_is_gone():
     assert words.facts({"resources": "nonsense"}, CONFIGURATION, "en") == ()
 
 
+CLOUD = {"system": "cloud", "option": "new", "partition": "large", "resources": {"cpus": 1, "memory": 4, "home": 20}}
+
+
+@pytest.mark.parametrize(("image", "named"), [("minimal", ["Minimal"]), ("gone", ["gone"]), (None, [])])
+def test_facts_of_a_lab_in_a_cluster(image, named):
+    """Cores, memory and home by number and unit, and the image where there are several."""
+    facts = words.facts(CLOUD | {"image": image}, CONFIGURATION, "en")
+    assert facts == ("Cloud", "Large", "1 core, 4 GB, 20 GB home", "JupyterLab 4.6", *named)
+
+
 def test_resources_say_boxes_by_their_labels():
     """A number behind a box is told by what the box switches on; limits in a label belong to the form alone."""
     known = CONFIGURATION.systems["juwels"].partitions["login"].resources

@@ -85,6 +85,7 @@ def complete(
     completion = _Completion(raw, tree, language, shown)
     completion.choose_place()
     completion.choose_reservation()
+    completion.choose_image()
     completion.choose_numbers()
     completion.choose_software()
     return Completed(completion.options, tuple(completion.changes))
@@ -158,6 +159,14 @@ class _Completion:
             why = f"{_quoted(value)} cannot be used {where}"
             now = f"Reservation is now {chosen}" if chosen else "No reservation is chosen now"
             self.changes.append(Change("reservation", f"Reservation: {why}.", f"{now}: {why}."))
+
+    def choose_image(self) -> None:
+        """Choose an image where the option has some; a lab that moves to a system without them loses it silently."""
+        option = selected(self.options, self.tree).option
+        self.options["image"] = None
+        if option.images:
+            names = {key: item.label for key, item in option.images.items()}
+            self._pick("image", names, next(iter(names)), f"is not there with {option.label}")
 
     def choose_numbers(self) -> None:
         """Fit the numbers into their limits; one with a box is only there while that is ticked."""

@@ -106,6 +106,8 @@ class Maker:
         places = [self._system(), self._option(), *payer, self._partition()]
         if here.system.reservations:
             places.append(self._reservation())
+        if here.option.images:
+            places.append(self._image())
         resources = [self._number(key, item, numbers.get(key)) for key, item in here.partition.resources.items()]
         return [*places, *resources, *self._software()]
 
@@ -184,6 +186,13 @@ class Maker:
             text, blocked = said(item.description, self.language), said(item.blocked, self.language)
             choices.append(Choice(key, key, text, reason, NOTHING if reason else blocked, ends=self._ends(key)))
         return Field("reservation", Said("Reservation"), "choice", self.options["reservation"] or "", tuple(choices))
+
+    def _image(self) -> Field:
+        choices = tuple(
+            Choice(key, item.label, said(item.description, self.language))
+            for key, item in self.here.option.images.items()
+        )
+        return self._unless_alone("image", "Image", choices)
 
     def _ends(self, reservation: str) -> Moment | None:
         ends = self.reservations[reservation].ends if reservation in self.reservations else None

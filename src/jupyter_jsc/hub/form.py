@@ -23,7 +23,7 @@ from jupyter_jsc.rights.tree import OptionTree
 from jupyter_jsc.rights.validate import blocked
 
 _NUMBER = re.compile(r"^-?[0-9]{1,9}$")
-_CHOICES = ("system", "option", "account", "project", "partition", "reservation")
+_CHOICES = ("system", "option", "account", "project", "partition", "reservation", "image")
 _KINDS = {
     SoftwareKind.MODULES: ("module", "modules"),
     SoftwareKind.KERNELS: ("kernel", "kernels"),
@@ -159,7 +159,8 @@ def summary(done: Completed, here: Selection, language: Language) -> str:
     runtime = chosen["resources"].get("runtime")
     time = f" for {resources({'runtime': runtime}, {}, language)}" if runtime else ""
     reservation = f", in reservation {chosen['reservation']}" if chosen["reservation"] else ""
-    sentences = [f"{where}{reservation}{f': {what}' if what else ''}{time}."]
+    image = f", image {here.option.images[chosen['image']].label}" if len(here.option.images) > 1 else ""
+    sentences = [f"{where}{reservation}{f': {what}' if what else ''}{time}{image}."]
     if here.partition.kind is PartitionKind.INTERACTIVE:
         sentences.append("Starts at once, without a queue.")
     if here.partition.software:

@@ -11,11 +11,14 @@ from typing import Any
 
 from jupyter_jsc.config.base import Language, Text
 from jupyter_jsc.config.model import Configuration
+from jupyter_jsc.config.stacks import ServiceOption
 from jupyter_jsc.config.systems import Resource
 from jupyter_jsc.times import duration
 
 PAGE_LANGUAGE: Language = "en"
 """What the pages say of themselves in ``<html lang>``."""
+_SHORT = {"memory": "", "home": " home"}
+"""Resources that number and unit say, with what stands behind."""
 _IN_BRACKETS = re.compile(r"\s*[(\[][^()\[\]]*[)\]]")
 
 
@@ -63,18 +66,27 @@ def facts(options: Mapping[str, Any], configuration: Configuration, language: La
             chosen if isinstance(chosen, Mapping) else {}, {} if partition is None else partition.resources, language
         ),
         option.label if option else options.get("option"),
+        _image(options.get("image"), option),
         f"project {options['project']}" if options.get("project") else "",
     ]
     return tuple(str(word) for word in words if word)
 
 
+def _image(key: object, option: ServiceOption | None) -> str:
+    """Return the image's name where there are several."""
+    images = option.container.images if option is not None and option.container is not None else {}
+    if key is None or len(images) == 1:
+        return ""
+    return images[str(key)].label if key in images else str(key)
+
+
 def resources(values: Mapping[str, Any], known: Mapping[str, Resource], language: Language) -> str:
-    """Return chosen resources as words: ``2 nodes, 4 GPUs per node, 1 h``."""
-    order = {"nodes": 0, "gpus": 1, "runtime": 3}
+    """Return chosen resources as words: ``2 nodes, 4 GPUs per node, 1 h``; ``2 cores, 8 GB, 10 GB home, 8 h``."""
+    order = {"nodes": 0, "cpus": 0, "memory": 1, "gpus": 2, "runtime": 4}
     several = values.get("nodes", 1) != 1
     words = [
         _resource(key, values[key], known.get(key), language, each=" per node" if several else "")
-        for key in sorted(values, key=lambda key: order.get(key, 2))
+        for key in sorted(values, key=lambda key: order.get(key, 3))
     ]
     return ", ".join(words)
 
@@ -84,11 +96,15 @@ def _resource(key: str, value: object, resource: Resource | None, language: Lang
         return f"{value} node" if value == 1 else f"{value} nodes"
     if key == "gpus":
         return (f"{value} GPU" if value == 1 else f"{value} GPUs") + each
+    if key == "cpus":
+        return f"{value} core" if value == 1 else f"{value} cores"
     if key == "runtime" and isinstance(value, int):
         return duration(value * 60)
     if resource is None:
         return f"{key} {value}"
     unit = f" {resource.unit}" if resource.unit else ""
+    if key in _SHORT and unit and resource.checkbox is None:
+        return f"{value}{unit}{_SHORT[key]}"
     number = f"{_without_limits(resource, language)} {value}{unit}"
     if resource.checkbox is None:
         return number
