@@ -4,16 +4,19 @@ PYTHON ?= python3
 BIN := .venv/bin
 export PYTHONDONTWRITEBYTECODE :=
 
-.PHONY: help demo test check format docs images bench lock clean
+.PHONY: help demo test test-kubernetes check format docs images bench lock clean
 
 help: ## list the commands
-	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 demo: .venv/demo node_modules/.installed ## run everything on this machine, with a demo world
 	@$(BIN)/jupyter-jsc demo
 
 test: .venv/dev node_modules/.installed ## run all tests; what a machine lacks is skipped with one line
 	@$(BIN)/pytest
+
+test-kubernetes: .venv/dev node_modules/.installed ## test labs on the cluster in KUBECONFIG, or on a real one made here
+	@$(BIN)/python -m tools.kubernetes test
 
 check: .venv/dev ## the fast gate: format, lint, types, imports, sizes, links
 	@$(BIN)/ruff format --check --quiet .

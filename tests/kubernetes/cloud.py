@@ -6,6 +6,7 @@ from typing import Any
 
 import yaml
 
+from jupyter_jsc.config import load
 from jupyter_jsc.demo.folder import Folder
 from tests.kubernetes.cluster import LABS, RELEASE
 from tests.ring.centre import Centre
@@ -28,7 +29,7 @@ def configure(centre: Centre) -> None:
     system = {
         "label": "Cloud",
         "kind": "kubernetes",
-        "kubernetes": {"namespace": LABS, "allow": ["privileged", "root"]},
+        "kubernetes": {"namespace": LABS, "allow": ["privileged", "capabilities"]},
         "manager": "k8smgr",
         "default_partitions": ["standard"],
         "max_labs_per_user": 200,
@@ -42,6 +43,7 @@ def configure(centre: Centre) -> None:
         for group in tree["groups"].values():
             group.get("systems", {}).pop(SYSTEM, None)
     (centre.path / "machine-learning.yaml").unlink(missing_ok=True)
+    load.load(centre.path)
 
 
 def connect(centre: Centre, folder: Folder, *, manager: str, authority: str, ssh: str, host_key: str) -> None:
@@ -102,13 +104,20 @@ def _plain(command: list[str], *, privileged: bool = False) -> list[dict[str, An
         "command": command,
         "resources": {"requests": small, "limits": {"memory": "64Mi"}},
         "securityContext": security,
+        "volumeMounts": [{"name": "jsc", "mountPath": "/jsc", "readOnly": True}],
     }
     pod = {
         "restartPolicy": "Never",
         "automountServiceAccountToken": False,
         "terminationGracePeriodSeconds": 0,
-        "securityContext": {"runAsNonRoot": True, "runAsUser": 1000, "seccompProfile": {"type": "RuntimeDefault"}},
+        "securityContext": {
+            "runAsNonRoot": True,
+            "runAsUser": 1000,
+            "fsGroup": 1000,
+            "seccompProfile": {"type": "RuntimeDefault"},
+        },
         "containers": [container],
+        "volumes": [{"name": "jsc", "secret": {"secretName": "${secret}", "defaultMode": 0o400}}],
     }
     kinds = {"Secret": {}, "Service": {"spec": {"type": "ClusterIP"}}, "Pod": {"spec": pod}}
     return [{"apiVersion": "v1", "kind": kind, **copy.deepcopy(rest)} for kind, rest in kinds.items()]

@@ -64,6 +64,8 @@ def _apiserver() -> dict[str, object]:
         "tls-private-key-file": keys / "apiserver.key",
         "kubelet-client-certificate": keys / "apiserver-to-kubelet.crt",
         "kubelet-client-key": keys / "apiserver-to-kubelet.key",
+        # Names of nodes are in no name service here.
+        "kubelet-preferred-address-types": "InternalIP",
         "service-account-issuer": "https://kubernetes.default.svc",
         "service-account-signing-key-file": keys / "accounts.key",
         "service-account-key-file": keys / "accounts.pub",

@@ -5,6 +5,7 @@ import os
 import shutil
 import subprocess
 import sys
+from pathlib import Path
 
 from tools.kubernetes.places import BIN
 
@@ -34,6 +35,12 @@ def run(*command: str, stdin: str | None = None, **environment: str) -> str:
     if done.returncode:
         raise SystemExit(f"{' '.join(command)} failed: {(done.stderr or done.stdout)[-3000:].strip()}")
     return done.stdout
+
+
+def write(path: Path, text: str) -> None:
+    """Leave *text* in the file; one that has it already is not touched, for kube-proxy ends when its file changes."""
+    if not path.exists() or path.read_text("utf-8") != text:
+        path.write_text(text, "utf-8")
 
 
 def missing_packages() -> list[str]:

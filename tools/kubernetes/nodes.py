@@ -9,7 +9,7 @@ from pathlib import Path
 
 from tools.kubernetes import certificates
 from tools.kubernetes.control_plane import DNS
-from tools.kubernetes.machine import run
+from tools.kubernetes.machine import run, write
 from tools.kubernetes.network import address, inside, pod_network
 from tools.kubernetes.places import BIN, STATE
 from tools.kubernetes.processes import start, until
@@ -25,8 +25,8 @@ def start_runtime(node: str) -> None:
     folder = STATE / node
     for name in ("cni", "kubelet", "plugins", "logs"):
         (folder / name).mkdir(parents=True, exist_ok=True)
-    (folder / "containerd.toml").write_text(_CONTAINERD.format(folder=folder, pause=PAUSE, plugins=_PLUGINS))
-    (folder / "cni" / "10-pods.conflist").write_text(json.dumps(_pod_links(node)))
+    write(folder / "containerd.toml", _CONTAINERD.format(folder=folder, pause=PAUSE, plugins=_PLUGINS))
+    write(folder / "cni" / "10-pods.conflist", json.dumps(_pod_links(node)))
     start(
         f"containerd-{node}",
         node,
@@ -41,9 +41,9 @@ def start_node(node: str) -> None:
     folder = STATE / node
     for cgroup in cgroups(node):
         _make_cgroup(cgroup)
-    (folder / "resolv.conf").write_text(f"nameserver {DNS}\n")
-    (folder / "kubelet.json").write_text(json.dumps(_kubelet(node)))
-    (folder / "kube-proxy.json").write_text(json.dumps(_kube_proxy(node)))
+    write(folder / "resolv.conf", f"nameserver {DNS}\n")
+    write(folder / "kubelet.json", json.dumps(_kubelet(node)))
+    write(folder / "kube-proxy.json", json.dumps(_kube_proxy(node)))
     kubelet = {
         "config": folder / "kubelet.json",
         "kubeconfig": certificates.kubeconfig(f"system:node:{node}"),
@@ -60,7 +60,7 @@ def import_image(node: str, archive: Path) -> None:
     """Leave the image of an OCI archive in the store of *node*."""
     socket = str(STATE / node / "containerd.sock")
     with inside(node):
-        run("ctr", "--address", socket, "--namespace", "k8s.io", "images", "import", "--no-unpack", str(archive))
+        run("ctr", "--address", socket, "--namespace", "k8s.io", "images", "import", str(archive))
 
 
 def has_image(node: str, image: str) -> bool:
