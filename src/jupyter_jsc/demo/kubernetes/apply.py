@@ -56,8 +56,10 @@ def applied(live: Tree, config: Tree, manager: str, *, force: bool) -> Tree:
     lost = {path for _, path in conflicts}
     kept = [(entry, set(paths(entry["fieldsV1"])) - lost) for entry in others]
     result = copy.deepcopy(live)
-    for path in sorted(had - wanted - {path for _, owned in kept for path in owned}, key=len, reverse=True):
-        _remove(result, path)
+    held = wanted.union(*(owned for _, owned in kept))
+    for path in sorted(had - held, key=len):
+        if not _is_held(path, held):
+            _remove(result, path)
     _merge(result, config)
     result["metadata"]["resourceVersion"] = live["metadata"]["resourceVersion"]
     if result == live and had == wanted:
@@ -169,6 +171,13 @@ def _at(tree: Any, path: Path) -> Any:
     for part in path:
         tree = _step(tree, part)
     return tree
+
+
+def _is_held(path: Path, held: set[Path]) -> bool:
+    """Tell whether an entry of a list has fields of somebody still, or a field is what the entry is known by."""
+    if path[-1].startswith("k:"):
+        return any(other[: len(path)] == path for other in held)
+    return len(path) > 1 and path[-2].startswith("k:") and path[-1][2:] in json.loads(path[-2][2:])
 
 
 def _remove(tree: Any, path: Path) -> None:
