@@ -14,7 +14,7 @@ from bench.portal import PortalUser
 from jupyter_jsc.demo import folder as demo_folder
 from jupyter_jsc.demo import run
 from jupyter_jsc.demo.processes import Processes
-from tests.browser.conftest import chromium
+from tests.browser.conftest import chromium, visit
 from tests.kubernetes import cloud, gitserver
 from tests.kubernetes.cluster import Cluster, is_own
 from tests.kubernetes.install import Installed, install
@@ -22,7 +22,7 @@ from tests.ring.centre import Centre
 from tests.ring.system import Ring, logged_in
 from tools.kubernetes.network import address
 
-__all__ = ["chromium"]
+__all__ = ["chromium", "visit"]
 
 # A first start takes what the images take to unpack, on a machine that does everything at once.
 TIMEOUT_S = 900
@@ -84,6 +84,12 @@ async def portal(cluster: Cluster, tmp_path_factory: pytest.TempPathFactory) -> 
             yield Portal(folder, processes, cluster, installed)
         finally:
             await processes.end_all()
+
+
+@pytest.fixture(scope="session")
+def ring(portal: Portal) -> Portal:
+    """The system that browsers visit."""
+    return portal
 
 
 @pytest_asyncio.fixture(loop_scope="session")

@@ -24,7 +24,7 @@ async def test_a_second_hub_neither_sees_nor_stops_the_labs_of_the_first(
     lab = (await portal.cluster.pods())[0].metadata
     token = tmp_path / "token"
     token.write_text(portal.installed.other_token, "ascii")
-    async with ManagerClient(portal.installed.manager, token, ca_file=portal.installed.authority) as other:
+    async with ManagerClient(portal.installed.manager, token, ca_file=str(portal.installed.authority)) as other:
         theirs = wire.LabRef(lab_id=lab.name, start_id=lab.labels["jupyter-jsc/start"], system="hdf-cloud")
         assert (await other.poll([theirs]))[theirs.start_id].state in {wire.State.ENDED, wire.State.UNKNOWN}
         await other.stop(theirs)
