@@ -402,7 +402,7 @@ class World:
                 env=os.environ | {"JUPYTERHUB_CRYPT_KEY": "ab" * 32, "CONFIGPROXY_AUTH_TOKEN": "x" * 64},
             )
         if wait:
-            await until(self._answers, 60)
+            await until(self._answers, 150)
 
     async def _answers(self):
         assert self.process.returncode is None, self.log
