@@ -11,6 +11,7 @@ from bench import table
 
 BENCHES = {
     "commits": "Commits in a row while labs run and start: when each process has taken them over",
+    "kubernetes": "Labs in a cluster by the driver alone, against the demo's API",
     "latency": "A kernel's answer through each chain",
     "options": "What a user with 200 accounts on 10 systems may start, against asking about every combination",
     "start": "A start from click to first answer; the idle system; the demo's own start",

@@ -27,7 +27,11 @@ CALL_S = 15.0
 """Time limit of one call, all of it."""
 PAGE = 500
 """So many objects are listed at once: what is parsed in one go stays small."""
+_AT_ONCE = 24
+"""So many calls are under way; what waits for its turn does not use up its time."""
 _WATCH_GRACE_S = 15.0
+_LONGEST_LINE = 2 * 1024 * 1024
+"""Of a watch; an object has at most 1.5 MiB."""
 _LARGEST_ANSWER = 64 * 1024 * 1024
 _BUSY_TRIES = 4
 _LONGEST_BUSY_S = 5.0
@@ -77,21 +81,24 @@ class Api:
         self._access = access
         self._pause = pause
         self._client: client.ApiClient | None = None
+        self._turns = asyncio.Semaphore(_AT_ONCE)
 
     async def open(self) -> None:
         """Make connections possible; none is made yet."""
         self._client = client.ApiClient(self._access)
         rest = self._client.rest_client
-        rest.pool_manager = _Straight(rest.pool_manager)  # type: ignore[assignment]  # the two methods that it uses
+        connector = rest.pool_manager.connector
+        rest.pool_manager.detach()
+        rest.pool_manager = _Straight(connector)  # type: ignore[assignment]  # the two methods that the library uses
 
     async def close(self) -> None:
         """Close all connections."""
         if self._client is not None:
             await self._client.close()
 
-    async def create(self, kind: str, tree: Tree) -> Tree:
-        """Create an object; :class:`~jupyter_jsc.errors.Conflict` if there is one of its name."""
-        query = {"fieldManager": MANAGER}
+    async def create(self, kind: str, tree: Tree, *, only_check: bool = False) -> Tree:
+        """Create an object, or only find out whether it would be; :class:`~jupyter_jsc.errors.Conflict` if its name is taken."""
+        query = {"fieldManager": MANAGER, **({"dryRun": "All"} if only_check else {})}
         return await self._json("POST", self._path(kind), query, tree)
 
     async def apply(self, kind: str, tree: Tree) -> Tree:
@@ -199,13 +206,26 @@ class Api:
         """Return the body of a successful answer; where the server is busy, ask again when it says so."""
         for tries_left in reversed(range(_BUSY_TRIES)):
             try:
-                return await self._once(method, path, query or {}, body, headers or {})
+                async with self._turns:
+                    return await self._sure(method, path, query or {}, body, headers or {})
             except SiteUnavailable as error:
                 wait_s = error.retry_after_s
                 if error.detail.get("status") != 429 or wait_s is None or wait_s > _LONGEST_BUSY_S or not tries_left:
                     raise
             await self._pause(wait_s)
         raise AssertionError
+
+    async def _sure(
+        self, method: str, path: str, query: Mapping[str, str], body: Tree | None, headers: Mapping[str, str]
+    ) -> bytes:
+        """Call again once if an idle connection turns out to be closed; every call of ours may be repeated."""
+        try:
+            return await self._once(method, path, query, body, headers)
+        except SiteUnavailable as error:
+            lost = isinstance(error.__cause__, aiohttp.ServerDisconnectedError | aiohttp.ClientOSError)
+            if not lost or isinstance(error.__cause__, aiohttp.ClientConnectorError):
+                raise
+        return await self._once(method, path, query, body, headers)
 
     async def _once(
         self, method: str, path: str, query: Mapping[str, str], body: Tree | None, headers: Mapping[str, str]
@@ -266,10 +286,13 @@ class Api:
 
 
 class _Straight:
-    """A session as the library uses it, without its redirections: a Secret goes to the API server or nowhere."""
+    """A session as the library uses it, without redirections: a Secret goes to the API server or nowhere.
 
-    def __init__(self, session: aiohttp.ClientSession) -> None:
-        self._session = session
+    Nor does it look into the environment for proxies and into ``~/.netrc`` for credentials with each request.
+    """
+
+    def __init__(self, connector: aiohttp.BaseConnector | None) -> None:
+        self._session = aiohttp.ClientSession(connector=connector, read_bufsize=_LONGEST_LINE)
 
     async def request(self, **arguments: Any) -> aiohttp.ClientResponse:
         """Send one request."""

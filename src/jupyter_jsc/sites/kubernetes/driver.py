@@ -3,7 +3,7 @@
 
 A lab's Secret claims its name: it is created, never applied, so of two starts one gets it and no hub touches another's. The
 pod is created too, for a pod can't be changed; Service and volume claims are applied, so a repeated start completes or
-leaves them. The claims come last: what is refused leaves no home behind. Called by ``manager.app``.
+leaves them. A pod that the cluster would refuse is found out before a home is made for it. Called by ``manager.app``.
 """
 
 import asyncio
@@ -84,16 +84,16 @@ class KubernetesSite:
         made = objects.objects(lab, self._system, self._configuration)
         secret_uid = await self._claim(made.secret, lab)
         try:
-            pod, *_ = await _all(
-                self._create_pod(objects.owned(made.pod, secret_uid), lab),
-                self._apply("services", objects.owned(made.service, secret_uid)),
-            )
+            wanted = objects.owned(made.pod, secret_uid)
+            service = objects.owned(made.service, secret_uid)
+            await _all(self._would_take(wanted), self._apply("services", service))
             await _all(*map(self._apply_claim, made.claims))
+            pod = await self._create_pod(wanted, lab)
         except (SiteRefused, Conflict):
             await self._end(lab.lab_id, lab.hub, lab.start_id, prove=False)
             raise
         path = f"/api/v1/namespaces/{self._api.namespace}/pods/{lab.lab_id}"
-        return StartAnswer(handle=Handle(url=f"{path}#{_uid(pod or {})}"))
+        return StartAnswer(handle=Handle(url=f"{path}#{_uid(pod)}"))
 
     async def poll(self, labs: Sequence[LabRef]) -> Mapping[str, LabState]:
         """Return the states by start id, from what the cluster was seen to have; asks nothing."""
@@ -135,6 +135,11 @@ class KubernetesSite:
             f"{self._system.label} has not let go of an earlier start of this lab yet.", retry_after_s=5
         )
 
+    async def _would_take(self, pod: Tree) -> None:
+        """Raise the cluster's refusal of a pod, if there is one, before anything is made that lasts."""
+        with contextlib.suppress(Conflict):
+            await self._api.create("pods", pod, only_check=True)
+
     async def _create_pod(self, pod: Tree, lab: StartLab) -> Tree:
         """Return this start's pod, new or there already; one of an older start is ended first."""
         for _ in range(_CLAIM_TRIES):
@@ -174,15 +179,15 @@ class KubernetesSite:
                 raise
             log.info("volume claim stays as it is", system=self.name, claim=name)
 
-    async def _apply(self, kind: str, tree: Tree) -> Tree:
+    async def _apply(self, kind: str, tree: Tree) -> None:
         """Apply an object; of two that create it at the same time, one has to ask again."""
         for tries_left in reversed(range(_APPLY_TRIES)):
             try:
-                return await self._api.apply(kind, tree)
+                await self._api.apply(kind, tree)
+                return
             except Conflict as error:
                 if not tries_left:
                     raise SiteUnavailable(error.message, retry_after_s=1) from error
-        raise AssertionError
 
     async def _end(self, lab_id: str, hub: str, start_id: str, *, prove: bool) -> None:
         """Delete pod and Secret of a start, if they are this hub's; with *prove*, return when the pod is gone."""
@@ -217,13 +222,12 @@ class KubernetesSite:
         raise SiteUnavailable(f"{self._system.label} has not confirmed yet that the lab has ended.", retry_after_s=10)
 
 
-async def _all(*steps: Awaitable[Tree | None]) -> list[Tree | None]:
-    """Return the results of steps that don't depend on each other, all done; raise a refusal before what time may mend."""
+async def _all(*steps: Awaitable[object]) -> None:
+    """Have steps done that don't depend on each other, all of them; raise a refusal before what time may mend."""
     results = await asyncio.gather(*steps, return_exceptions=True)
     failures = [result for result in results if isinstance(result, BaseException)]
     for failure in sorted(failures, key=lambda failure: not isinstance(failure, SiteRefused | Conflict)):
         raise failure
-    return [result for result in results if not isinstance(result, BaseException)]
 
 
 def _pod_uid(lab: LabRef) -> str | None:
