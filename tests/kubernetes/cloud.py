@@ -42,6 +42,8 @@ def configure(centre: Centre) -> None:
     with centre.edited("groups.yaml") as tree:
         for group in tree["groups"].values():
             group.get("systems", {}).pop(SYSTEM, None)
+    with centre.edited("portal.yaml") as tree:
+        tree["max_labs_per_user"] = 200
     (centre.path / "machine-learning.yaml").unlink(missing_ok=True)
     load.load(centre.path)
 

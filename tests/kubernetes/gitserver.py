@@ -48,7 +48,7 @@ def serving(repository: Path, folder: Path, address: str) -> Iterator[GitServer]
     (folder / "sshd_config").write_text(_SETTINGS.format(address=address, port=port, folder=folder), "ascii")
     Path("/run/sshd").mkdir(exist_ok=True)
     server = subprocess.Popen(
-        [SSHD or "sshd", "-D", "-e", "-f", str(folder / "sshd_config")],
+        [str(SSHD), "-D", "-e", "-f", str(folder / "sshd_config")],
         stdin=subprocess.DEVNULL,
         stderr=(folder / "log").open("wb"),
     )
