@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from bench.portal import PortalUser
-from tests.ring.system import LOGIN_NODE, PASSWORDS
+from tests.ring.system import CLOUD, LOGIN_NODE, PASSWORDS
 
 pytestmark = pytest.mark.ring
 
@@ -57,16 +57,20 @@ def processes_below(folder: Path) -> list[str]:
     return found
 
 
+@pytest.mark.timeout(400)  # two starts of everything, and three labs
 @pytest.mark.skipif(sys.platform != "linux", reason="looks for processes in /proc")
 async def test_a_signal_ends_everything_and_the_next_start_finds_the_labs(tmp_path: Path) -> None:
-    """Ctrl-C leaves no process, not even a running lab's; the same browser finds its labs again, and starts them."""
+    """Ctrl-C leaves no process, not even a lab's, be it a job or a pod; the same browser finds its labs again, and starts them."""
     async with contextlib.AsyncExitStack() as browser:
         async with demo(tmp_path) as (process, address):
             alice = await browser.enter_async_context(PortalUser(address, "alice"))
             await alice.login(*PASSWORDS["alice"])
             await alice.save("kept", LOGIN_NODE, "My lab")
-            await alice.start("kept")
-            assert (await alice.until("kept", "ready", "failed"))["code"] == "ready"
+            await alice.save("cloudy", CLOUD, "In the cloud")
+            for server in ("kept", "cloudy"):
+                await alice.start(server)
+            for server in ("kept", "cloudy"):
+                assert (await alice.until(server, "ready", "failed"))["code"] == "ready"
             assert processes_below(tmp_path)
             process.send_signal(signal.SIGINT)
             await process.wait()
@@ -78,7 +82,9 @@ async def test_a_signal_ends_everything_and_the_next_start_finds_the_labs(tmp_pa
             lab = await alice.until_state("kept", "stopped")
             assert lab["title"] == "My lab"
             assert lab["options"].items() >= LOGIN_NODE.items()
-            assert (await alice.starts("kept"))[0]["outcome"] == "ended"
+            await alice.until_state("cloudy", "stopped")
+            outcomes = [(await alice.starts(server))[0]["outcome"] for server in ("kept", "cloudy")]
+            assert outcomes == ["ended", "ended"]
             await alice.start("kept")
             assert (await alice.until("kept", "ready", "failed"))["code"] == "ready"
             assert [start["outcome"] for start in await alice.starts("kept")] == [None, "ended"]
