@@ -114,8 +114,9 @@ mode = os.environ.get("FAKE_MODE", "")
 given = dict(argument.split("=", 1) for argument in sys.argv[1:])
 address, port = given["--ServerApp.ip"], int(given["--ServerApp.port"])
 THIEF = (
-    "import socket, sys; s = socket.create_server((sys.argv[1], int(sys.argv[2]))); s.settimeout(60); "
-    "s.accept(); print('met', flush=True); s.accept(); s.accept()"
+    "import socket, sys; s = socket.create_server((sys.argv[1], int(sys.argv[2]))); s.settimeout(120); "
+    "s.accept(); print('met', flush=True)\\n"
+    "while True: s.accept()"
 )
 if mode == "dies":
     print("the last words", file=sys.stderr)
