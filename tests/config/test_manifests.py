@@ -4,6 +4,7 @@
 from typing import Any
 
 import pytest
+import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -36,6 +37,11 @@ def test_the_portals_template_passes_its_own_checks() -> None:
     template = default_template()
     assert list(manifest_checks.faults(template, KNOWN_TO_CLUSTERS)) == []
     assert [ask for manifest in template if manifest["kind"] == "Pod" for ask in asked(manifest)] == []
+
+
+def test_the_portals_template_can_be_an_options_own() -> None:
+    """It is plain data, which is written as any other."""
+    assert yaml.safe_load(yaml.safe_dump(default_template())) == default_template()
 
 
 def test_numbers_become_what_kubernetes_means() -> None:

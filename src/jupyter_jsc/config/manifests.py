@@ -7,6 +7,7 @@ text, so nothing that is filled in becomes a key, a label, a command or another 
 """
 
 import functools
+import json
 import re
 from collections.abc import Mapping, Sequence
 from importlib import resources
@@ -38,7 +39,7 @@ def default_template() -> Sequence[Manifest]:
     """Return the manifests of labs whose option has none of its own (``lab.yaml``)."""
     text = resources.files("jupyter_jsc.config").joinpath("lab.yaml").read_text("utf-8")
     tree, _ = read(text, "lab.yaml", Budget())
-    manifests: Sequence[Manifest] = tree["manifests"]
+    manifests: Sequence[Manifest] = json.loads(json.dumps(tree["manifests"]))  # without the lines of its keys
     return manifests
 
 
