@@ -1,8 +1,10 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """A small centre that has everything that pages show: two machines and a cluster, groups, reservations, software, news."""
 
+import json
 from datetime import UTC, datetime
 
+from jupyter_jsc.config.manifests import default_template
 from jupyter_jsc.config.model import Configuration
 
 NOW = datetime(2026, 11, 23, 12, 0, tzinfo=UTC)
@@ -40,13 +42,24 @@ LARGE = {
 }
 
 
+def _without_home():
+    """The portal's own template for labs that keep nothing."""
+    plain = json.loads(json.dumps(default_template()))
+    manifests = [one for one in plain if one["kind"] != "PersistentVolumeClaim"]
+    spec = manifests[-1]["spec"]
+    spec["volumes"] = [one for one in spec["volumes"] if one["name"] != "home"]
+    [container] = spec["containers"]
+    container["volumeMounts"] = [one for one in container["volumeMounts"] if one["name"] != "home"]
+    return manifests
+
+
 def _system(label, order, **more):
     return {
         "label": label,
         "order": order,
         "manager": "m",
         "jump_hosts": {f"l{order}": {"host": "127.0.0.1", "host_key": "ssh-ed25519 AAAA"}},
-        "lab_hosts": ["*"],
+        "lab_hosts": ["*", "svc-*.userlabs.svc"],
     } | more
 
 
@@ -62,7 +75,12 @@ def tree(manager="http://127.0.0.1:1"):
         "managers": {"m": {"url": manager}},
         "tunnelmgr": {"url": manager},
         "options": {
-            "new": {"label": "JupyterLab 4.6", "default": True, "order": 1, "container": {"images": dict(IMAGES)}},
+            "new": {
+                "label": "JupyterLab 4.6",
+                "default": True,
+                "order": 1,
+                "container": {"images": dict(IMAGES), "manifests": _without_home()},
+            },
             "old": {
                 "label": "JupyterLab 4.5",
                 "order": 2,
