@@ -6,6 +6,7 @@ Pure functions, called by the drivers, which carry the files: as inline imports 
 (:mod:`.steps`); nothing of it becomes shell text.
 """
 
+import functools
 import json
 import shlex
 from importlib import resources
@@ -54,5 +55,6 @@ def _project_folder(system: System, project: str | None) -> str:
     return system.project_folder.replace("{project}", project or "")
 
 
+@functools.cache
 def _shipped(name: str) -> str:
     return resources.files("jupyter_jsc.lab").joinpath(name).read_text("utf-8")

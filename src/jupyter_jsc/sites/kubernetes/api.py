@@ -248,13 +248,17 @@ class Api:
     ) -> aiohttp.ClientResponse:
         if self._client is None:
             raise SiteUnavailable(f"{self.label} is not connected.")
-        answer: aiohttp.ClientResponse = await self._client.call_api(
-            path,
+        # Below the library's generated calls: these copy each body and parse each answer into models.
+        credential = (await self._access.auth_settings()).get("BearerToken") or {}
+        sent = {"User-Agent": MANAGER, "Content-Type": _JSON, **headers}
+        if credential.get("value"):
+            sent["Authorization"] = credential["value"]
+        answer: aiohttp.ClientResponse = await self._client.rest_client.request(
             method,
-            query_params=list(query.items()),
-            header_params=dict(headers),
+            f"{self._access.host}{path}",
+            query_params=dict(query),
+            headers=sent,
             body=body,
-            auth_settings=["BearerToken"],
             _preload_content=False,
             _request_timeout=limits,
         )

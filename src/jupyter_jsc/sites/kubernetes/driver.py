@@ -86,7 +86,8 @@ class KubernetesSite:
         try:
             wanted = objects.owned(made.pod, secret_uid)
             service = objects.owned(made.service, secret_uid)
-            await _all(self._would_take(wanted), self._apply("services", service))
+            checks = [self._would_take(wanted)] if made.claims else []
+            await _all(*checks, self._apply("services", service))
             await _all(*map(self._apply_claim, made.claims))
             pod = await self._create_pod(wanted, lab)
         except (SiteRefused, Conflict):
