@@ -90,7 +90,7 @@ def _options() -> dict[str, Any]:
     }
 
 
-_HUNGRY = "import time; time.sleep(1); taken = bytearray(1 << 30); time.sleep(600)"
+_HUNGRY = "import time; time.sleep(1); taken = b'x' * (1 << 30); time.sleep(600)"
 
 
 def _plain(command: list[str], *, privileged: bool = False) -> list[dict[str, Any]]:

@@ -26,7 +26,9 @@ async def test_a_second_hub_neither_sees_nor_stops_the_labs_of_the_first(
     token.write_text(portal.installed.other_token, "ascii")
     async with ManagerClient(portal.installed.manager, token, ca_file=str(portal.installed.authority)) as other:
         theirs = wire.LabRef(lab_id=lab.name, start_id=lab.labels["jupyter-jsc/start"], system="hdf-cloud")
-        assert (await other.poll([theirs]))[theirs.start_id].state in {wire.State.ENDED, wire.State.UNKNOWN}
+        nobody = theirs.model_copy(update={"start_id": names.new_start_id()})
+        said = await other.poll([theirs, nobody])
+        assert said[theirs.start_id] == said[nobody.start_id], "a lab of another hub looks like one that is not there"
         await other.stop(theirs)
         with pytest.raises(JSCError):
             await other.log(theirs)

@@ -69,6 +69,7 @@ def _apiserver() -> dict[str, object]:
         "service-account-issuer": "https://kubernetes.default.svc",
         "service-account-signing-key-file": keys / "accounts.key",
         "service-account-key-file": keys / "accounts.pub",
+        "allow-privileged": "true",
         "default-not-ready-toleration-seconds": "60",
         "default-unreachable-toleration-seconds": "60",
         "audit-policy-file": STATE / "audit-policy.json",
