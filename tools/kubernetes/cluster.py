@@ -2,6 +2,7 @@
 """The cluster as a whole: brought up step by step, each of which may be repeated, and taken down without a trace."""
 
 import contextlib
+import hashlib
 import json
 import shutil
 import sys
@@ -108,18 +109,30 @@ def _restore_settings() -> None:
 
 
 def _remove_files() -> None:
-    """Remove the state folder, and what CNI's library and kubelet leave in fixed places."""
+    """Remove the state folder, and what containerd, CNI's library and kubelet leave in fixed places."""
+    for folder in STATE.glob("node*"):
+        for path in (folder / "containerd" / "io.containerd.grpc.v1.cri" / "sandboxes").glob("*"):
+            _remove_traces(folder / "containerd.sock", path.name)
     shutil.rmtree(STATE, ignore_errors=True)
-    for path in (*Path("/var/lib/cni").glob(f"*/{nodes.POD_NETWORK}-*"), *Path("/var/log/containers").glob("*")):
-        if not path.is_symlink() or not path.exists():
+    for path in Path("/var/log/containers").glob("*"):
+        if path.is_symlink() and not path.exists():
             path.unlink()
-    for folder in (
-        "/var/lib/cni/results",
-        "/var/lib/cni/cache",
-        "/var/lib/cni",
-        "/var/log/containers",
-        "/run/containerd/s",
-        "/run/containerd",
-    ):
+    for name in _SHARED_FOLDERS:
         with contextlib.suppress(OSError):
-            Path(folder).rmdir()
+            Path(name).rmdir()
+
+
+_SHARED_FOLDERS = (
+    *("/var/lib/cni/results", "/var/lib/cni/cache", "/var/lib/cni"),
+    *("/var/log/containers", "/run/containerd/s", "/run/containerd"),
+)
+"""Removed if they are empty: other programs may use them too."""
+
+
+def _remove_traces(socket: Path, sandbox: str) -> None:
+    """Remove the files of a sandbox outside the state folder: what CNI gave it, and the socket of its shim."""
+    for path in Path("/var/lib/cni/results").glob(f"*-{sandbox}-*"):
+        path.unlink()
+    # As containerd names it, of its own address, the namespace of Kubernetes and the sandbox.
+    name = hashlib.sha256(f"{socket}/k8s.io/{sandbox}".encode()).hexdigest()
+    Path("/run/containerd/s", name).unlink(missing_ok=True)

@@ -11,7 +11,7 @@ from pathlib import Path
 from tools.kubernetes.network import inside
 from tools.kubernetes.places import STATE
 
-_END_S = 15.0
+_END_S = 5.0
 
 
 def start(name: str, node: str, command: list[str], **environment: str) -> None:
@@ -45,7 +45,7 @@ def names() -> list[str]:
 
 
 def end(name: str) -> None:
-    """Leave the process *name* ended, by force after 15 seconds."""
+    """Leave the process *name* ended, by force after five seconds."""
     if pid := _pid(name):
         os.kill(pid, signal.SIGTERM)
         if not until(lambda: not alive(name), _END_S):
