@@ -37,6 +37,7 @@ OPTIONS = {
     "reservation": None,
     "resources": {"nodes": 1, "runtime": 60},
     "software": {},
+    "image": None,
 }
 _RESOURCES = {
     "nodes": {"label": "Nodes", "minimum": 1, "maximum": 4, "default": 1},
