@@ -37,12 +37,16 @@ def main(folder: Path) -> None:
 
 
 def fetch(requirements: Path, wheels: Path) -> None:
-    """Leave the wheel of each requirement in *wheels*."""
+    """Leave the wheel of each requirement in *wheels*; the index is asked only if the requirements have changed."""
+    fetched = wheels.with_name(f"fetched-{requirements.name}")
+    if fetched.exists() and fetched.read_bytes() == requirements.read_bytes():
+        return
     processor = platform.machine()
     tags = [f"manylinux_2_{minor}_{processor}" for minor in range(5, _GLIBC + 1)]
     tags += [f"{old}_{processor}" for old in ("manylinux1", "manylinux2010", "manylinux2014")]
     target = ["--only-binary=:all:", "--python-version=3.11.2", *(f"--platform={tag}" for tag in tags)]
     _pip("download", "--require-hashes", "--no-deps", *target, f"--requirement={requirements}", f"--dest={wheels}")
+    shutil.copy(requirements, fetched)
 
 
 def own_wheel(wheels: Path) -> None:
