@@ -38,8 +38,8 @@ class Cluster:
         async with client.ApiClient() as api:
             yield cls(api)
 
-    async def namespace(self, name: str) -> None:
-        """Leave an empty namespace: one of an earlier run goes first."""
+    async def without_namespace(self, name: str) -> None:
+        """Leave no namespace of an earlier run."""
         with contextlib.suppress(ApiException):
             await self.core.delete_namespace(name)
 
@@ -48,6 +48,11 @@ class Cluster:
             return name not in names
 
         await until(gone, f"namespace {name} does not go")
+
+    async def restricted(self, name: str) -> None:
+        """Make a namespace in which Pod Security "restricted" is enforced."""
+        labels = {"pod-security.kubernetes.io/enforce": "restricted"}
+        await self.core.create_namespace({"metadata": {"name": name, "labels": labels}})
 
     async def secret(self, name: str, content: Mapping[str, str], kind: str = "Opaque") -> None:
         """Make a Secret beside K8sMgr."""

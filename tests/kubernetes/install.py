@@ -37,14 +37,15 @@ class Installed:
 async def install(cluster: Cluster, folder: Folder, git: GitServer | None, work: Path) -> Installed:
     """Return the release, with the Secrets that the portal of *folder* needs; an earlier one is gone."""
     for namespace in (RELEASE, LABS):
-        await cluster.namespace(namespace)
+        await cluster.without_namespace(namespace)
+    await cluster.restricted(RELEASE)
     host_key, public = login.generate_key()
     _private, other_key = login.generate_key()
     other_token = secrets.token_hex(16)
     values = work / "values.yaml"
     tree = _values((folder.file("keys/tunnelmgr.pub")).read_text("ascii"), other_key, folder, git)
     values.write_text(yaml.safe_dump(tree), "utf-8")
-    helm("install", RELEASE, str(CHART), "--namespace", RELEASE, "--create-namespace", "--values", str(values))
+    helm("install", RELEASE, str(CHART), "--namespace", RELEASE, "--values", str(values))
     await cluster.secret("k8smgr-ssh", {"ssh_host_ed25519_key": _text(host_key)})
     callers = {"demo": _read(folder, "hub-to-k8smgr"), "other": other_token}
     tokens = {name: token_hash(token) for name, token in callers.items()}
