@@ -205,6 +205,23 @@ def test_a_pod_that_is_gone() -> None:
     assert read.unseen(LAB, "userlabs", []).nodes == NODES
 
 
+@pytest.mark.parametrize(
+    ("tree", "expected"),
+    [
+        (pod("Failed", containerStatuses=terminated(1)), ("lab", False)),
+        (pod("Failed", containerStatuses=terminated(143)), ("lab", False)),
+        (pod(containerStatuses=container({"waiting": {}}, lastState={"terminated": {"exitCode": 1}})), ("lab", True)),
+        (pod("Failed", deleted=True, containerStatuses=terminated(1)), ("lab", False)),
+        (pod("Failed", deleted=True, containerStatuses=terminated(143)), None),
+        (pod(deleted=True), None),
+        (pod(), None),
+    ],
+)
+def test_whose_last_lines_tell_why(tree: dict[str, Any], expected: tuple[str, bool] | None) -> None:
+    """Those of a container that ended by itself; a stop costs no look at the log."""
+    assert read.logged(tree) == expected
+
+
 def test_the_time_limit_is_an_end_to_come() -> None:
     """The hub shows when."""
     tree = pod(startTime="2026-05-01T12:00:00Z")

@@ -311,6 +311,18 @@ async def test_a_missing_right_is_said_and_heals(place: Place) -> None:
         assert (await until_state(driver, ref, "running")).state == "running"
 
 
+async def test_labs_are_seen_without_events(place: Place) -> None:
+    """Whoever may not list events sees states without words, and says which right is missing."""
+    place.cluster.faults.missing_rights = {("list", "events")}
+    async with place.driver() as driver:
+        ref = await running(driver)
+        async with asyncio.timeout(60):
+            while "list events in userlabs" not in (await driver.health()).text:
+                await asyncio.sleep(0.01)
+        assert (await driver.health()).available
+        assert (await state(driver, ref)).history == []
+
+
 async def test_many_idle_labs_are_one_watch(place: Place, driver: KubernetesSite) -> None:
     """Two watches in all, however many labs."""
     await asyncio.gather(*(started(driver, f"user{number}") for number in range(30)))

@@ -120,7 +120,8 @@ class KubernetesSite:
         if silence := self._labs.silence() or self._labs.trouble():
             return SystemHealth(available=False, text=_sentence(silence))
         missing = await self._rights.missing()
-        return SystemHealth(available=not missing, text=missing)
+        mute = self._labs.mute()
+        return SystemHealth(available=not missing, text=missing or (mute.message if mute else ""))
 
     async def _claim(self, secret: Tree, lab: StartLab) -> str:
         """Return the uid of this start's Secret, new or there already; an older start of the lab is ended first."""

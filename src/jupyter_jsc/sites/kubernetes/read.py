@@ -56,7 +56,12 @@ def unseen(lab_id: str, namespace: str, told: Sequence[Happening]) -> LabState:
 
 
 def logged(pod: Tree) -> tuple[str, bool] | None:
-    """Return the container whose last lines tell why the lab ended, and whether they are of its run before; None if none do."""
+    """Return the container whose last lines tell why the lab ended, and whether they are of its run before; None if none do.
+
+    A lab that was told to end tells nothing by that.
+    """
+    if _deleted(pod) and _exit_code(pod) in {None, 0, *reasons.BY_SIGNAL}:
+        return None
     for container in _containers(pod):
         if (container.get("state") or {}).get("terminated"):
             return str(container.get("name")), False

@@ -158,8 +158,12 @@ class Labs:
         return self._of_pods.trouble or f"{self._api.label} has not answered yet."
 
     def trouble(self) -> JSCError | None:
-        """Return what hinders at the moment, though what was seen is not too old yet."""
-        return self._of_pods.trouble or self._of_events.trouble
+        """Return what hinders from seeing the labs at the moment, though what was seen is not too old yet."""
+        return self._of_pods.trouble
+
+    def mute(self) -> JSCError | None:
+        """Return what hinders from hearing of reasons and progress, without which labs are seen all the same."""
+        return self._of_events.trouble
 
     async def until_gone(self, start_id: str, pod_uid: str, longest_s: float) -> None:
         """Return once the pod is known to be gone, or after *longest_s* seconds."""
