@@ -57,7 +57,7 @@ def processes_below(folder: Path) -> list[str]:
     return found
 
 
-@pytest.mark.timeout(400)  # two starts of everything, and three labs
+@pytest.mark.timeout(800)  # two starts of everything, and three labs
 @pytest.mark.skipif(sys.platform != "linux", reason="looks for processes in /proc")
 async def test_a_signal_ends_everything_and_the_next_start_finds_the_labs(tmp_path: Path) -> None:
     """Ctrl-C leaves no process, not even a lab's, be it a job or a pod; the same browser finds its labs again, and starts them."""
