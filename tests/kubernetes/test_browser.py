@@ -20,7 +20,7 @@ async def test_from_form_to_cell_and_back(visit: Visit, portal: Portal, alice: P
     """The page tells what the cluster does, JupyterLab opens, a cell runs, stop shows without a reload."""
     async with visit() as page:
         await log_in(page, portal, "alice")
-        await new_lab(page, "In the cloud", "Cloud", "Standard")
+        await new_lab(page, "In the cloud", "Cloud$", "Standard")
         await page.get_by_role("radio", name=re.compile("^Cloud lab")).check()
         await page.get_by_role("button", name="Start", exact=True).click()
         await page.wait_for_url("**/hub/labs/in-the-cloud*")

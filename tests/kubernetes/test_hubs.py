@@ -7,10 +7,10 @@ import pytest
 
 from bench.portal import PortalUser
 from jupyter_jsc import names, wire
-from jupyter_jsc.client import ManagerClient
 from jupyter_jsc.errors import JSCError
 from tests.kubernetes.cloud import options
 from tests.kubernetes.conftest import Portal
+from tests.kubernetes.hubs import other_hub, start
 from tests.ring.test_start import started
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
@@ -22,9 +22,7 @@ async def test_a_second_hub_neither_sees_nor_stops_the_labs_of_the_first(
     """With the second hub's credential a lab of the first is unknown, and stop and log do nothing to it; its own lab runs."""
     await started(alice, "shared", options())
     lab = (await portal.cluster.pods())[0].metadata
-    token = tmp_path / "token"
-    token.write_text(portal.installed.other_token, "ascii")
-    async with ManagerClient(portal.installed.manager, token, ca_file=str(portal.installed.authority)) as other:
+    async with other_hub(portal, tmp_path) as other:
         theirs = wire.LabRef(lab_id=lab.name, start_id=lab.labels["jupyter-jsc/start"], system="hdf-cloud")
         nobody = theirs.model_copy(update={"start_id": names.new_start_id()})
         said = await other.poll([theirs, nobody])
@@ -34,30 +32,12 @@ async def test_a_second_hub_neither_sees_nor_stops_the_labs_of_the_first(
             await other.log(theirs)
         assert [one.metadata.uid for one in await portal.cluster.pods()] == [lab.uid]
 
-        own = _start("other")
+        own = start("other", "own")
         await other.start(own, None)
         ref = wire.LabRef(lab_id=own.lab_id, start_id=own.start_id, system="hdf-cloud")
         assert set((await portal.cluster.left("other"))["pods"]) == {own.lab_id}
         await other.stop(ref)
         await portal.cluster.nothing_left("other")
         with pytest.raises(JSCError):
-            await other.start(_start("demo"), None)
+            await other.start(start("demo", "own"), None)
     assert (await alice.until_state("shared", "running"))["state"] == "running"
-
-
-def _start(hub: str) -> wire.StartLab:
-    """A start that *hub* asks for."""
-    return wire.StartLab.model_validate(
-        {
-            "lab_id": names.lab_id(hub, "bob", "own"),
-            "start_id": names.new_start_id(),
-            "hub": hub,
-            "user": "bob",
-            "groups": ["everybody"],
-            "options": options("idle"),
-            "env": {},
-            "secrets": {},
-            "events_url": "http://jhub.k8smgr.svc:8082/hub/api/jsc/events",
-            "started_url": "http://jhub.k8smgr.svc:8082/hub/api/jsc/started",
-        }
-    )

@@ -1,36 +1,36 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""A hundred starts at once."""
+"""A hundred starts at once, as K8sMgr and a real API server see them."""
 
 import asyncio
+from pathlib import Path
 
 import pytest
 
-from bench.portal import PortalUser
-from tests.kubernetes.cloud import options
+from jupyter_jsc import wire
+from tests.kubernetes.cloud import SYSTEM
 from tests.kubernetes.cluster import until
 from tests.kubernetes.conftest import Portal
+from tests.kubernetes.hubs import other_hub, start
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
 LABS = 100
 
 
-async def test_a_hundred_starts_make_a_hundred_pods_and_leave_none(portal: Portal, alice: PortalUser) -> None:
-    """Each start has exactly one running pod; all are cancelled at once, and no object is left."""
-    servers = [f"many{number}" for number in range(LABS)]
-    await asyncio.gather(*(alice.save(server, options("idle")) for server in servers))
-    await asyncio.gather(*map(alice.start, servers))
+async def test_a_hundred_starts_make_a_hundred_pods_and_leave_none(portal: Portal, tmp_path: Path) -> None:
+    """Each start has exactly one running pod, also if it is asked for twice; all are stopped at once, and nothing is left."""
+    starts = [start("other", f"many{number}") for number in range(LABS)]
+    refs = [wire.LabRef(lab_id=one.lab_id, start_id=one.start_id, system=SYSTEM) for one in starts]
+    async with other_hub(portal, tmp_path) as hub:
+        await asyncio.gather(*(hub.start(one, None) for one in [*starts, *starts[:10]]))
 
-    async def all_run() -> bool:
-        return sum(pod.status.phase == "Running" for pod in await portal.cluster.pods()) == LABS
+        async def all_run() -> bool:
+            states = await hub.poll(refs)
+            return all(state.state is wire.State.RUNNING for state in states.values())
 
-    await until(all_run, "not all pods run", seconds=600)
-    pods = await portal.cluster.pods()
-    assert len({pod.metadata.labels["jupyter-jsc/start"] for pod in pods}) == LABS
-    await asyncio.gather(*map(alice.cancel, servers))
-    await until(lambda: _gone(portal), "not all pods are gone", seconds=600)
-    await portal.cluster.nothing_left()
-
-
-async def _gone(portal: Portal) -> bool:
-    return not await portal.cluster.pods()
+        await until(all_run, "not all labs run", seconds=600)
+        found = [pod.metadata.labels["jupyter-jsc/start"] for pod in await portal.cluster.pods()]
+        assert sorted(found) == sorted(one.start_id for one in starts)
+        await asyncio.gather(*map(hub.stop, refs))
+    assert await portal.cluster.pods() == []
+    await portal.cluster.nothing_left("other")
