@@ -17,6 +17,7 @@ from jupyter_jsc.rights.validate import blocked, validate
 TITLE_LENGTH = 60
 _CLEAN_S = 10.0
 _UNWIND_S = 5.0
+_BEGUN_S = 60.0
 
 
 @dataclass(frozen=True)
@@ -105,21 +106,22 @@ async def delete_lab(user: Any, server: str, *, portal: Portal) -> None:
 
 
 async def until_begun(spawner: Any) -> None:
-    """Return once the journal has the start that JupyterHub has begun, or a while has passed.
+    """Return once the journal has the start that JupyterHub has begun, or a long while has passed.
 
     Raises :class:`errors.Conflict` or :class:`errors.InvalidRequest` if the last check refused it: a lab that started
     at the same moment took the place, or a commit has changed what is possible.
     """
     journal = spawner.portal.journal
-    await until(lambda: spawner.pending != "spawn" or journal.known(spawner.start_id) is not None)
+    # Among many starts at once the last check has its turn late; an answer before it would be a guess.
+    await until(lambda: spawner.pending != "spawn" or journal.known(spawner.start_id) is not None, _BEGUN_S)
     if spawner.refusal is not None:
         raise spawner.refusal
 
 
-async def until(condition: Callable[[], bool]) -> bool:
-    """Return whether *condition* held within a few seconds; JupyterHub sets flags and offers no event."""
+async def until(condition: Callable[[], bool], longest_s: float = _UNWIND_S) -> bool:
+    """Return whether *condition* held within *longest_s* seconds; JupyterHub sets flags and offers no event."""
     with contextlib.suppress(TimeoutError):
-        async with asyncio.timeout(_UNWIND_S):
+        async with asyncio.timeout(longest_s):
             while not condition():  # noqa: ASYNC110  nothing tells of it
                 await asyncio.sleep(0.01)
     return condition()
