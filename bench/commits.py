@@ -24,7 +24,9 @@ COMMITS = 1000
 SERVICES = {
     "configsync": "published",
     "unicoremgr": "in force in UnicoreMgr",
+    "k8smgr": "in force in K8sMgr",
     "tunnelmgr": "in force in TunnelMgr",
+    "dashboard": "in force in the dashboard",
     "hub": "in force in the hub",
 }
 """Name of the log of each process, and what its line means."""

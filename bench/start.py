@@ -115,7 +115,9 @@ _PARTS = {
     "hub": "jupyterhub --config",
     "proxy": "configurable-http-proxy",
     "UnicoreMgr": "unicoremgr",
+    "K8sMgr": "k8smgr",
     "TunnelMgr": "tunnelmgr",
+    "dashboard": "jupyter_jsc.cli dashboard",
     "demo world": "demo-world",
 }
 
