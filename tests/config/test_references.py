@@ -19,7 +19,7 @@ def put(tree: Any, path: tuple[str | int, ...], value: Any) -> None:
 
 SYSTEMS = "cloud, jureca, juwels"
 PARTITIONS = "shared, login, dc-cpu, batch, devel, gpus"
-OPTIONS = "jupyterlab-4.6, jupyterlab-4.3, quantum"
+OPTIONS = "jupyterlab-4.6, jupyterlab-4.3, quantum, archive"
 ROWS: list[tuple[tuple[str | int, ...], str, str, str, str]] = [
     (("systems", "juwels", "manager"), "unicoremg", "the managers", "unicoremgr, k8smgr", "unicoremgr"),
     (

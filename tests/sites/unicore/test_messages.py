@@ -76,6 +76,6 @@ async def test_operators_words_reach_the_user(site: Site) -> None:
 def test_only_systems_behind_unicore_have_this_driver() -> None:
     """A cluster is no UNICORE site."""
     place = system("http://127.0.0.1:1/X/rest/core").model_dump(mode="json")
-    cluster = System.model_validate(place | {"kind": SystemKind.KUBERNETES, "unicore": None})
+    cluster = System.model_validate(place | {"kind": SystemKind.KUBERNETES, "kubernetes": {}, "unicore": None})
     with pytest.raises(ValueError, match="demo"):
         driver_of(cluster)
