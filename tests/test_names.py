@@ -108,3 +108,10 @@ def test_many_labs_with_one_title(title: str, number: int):
 def test_server_names(title: str, taken: set[str], expected: str):
     """Names stay close to the title."""
     assert names.server_name(title, taken) == expected
+
+
+def test_a_labs_service_in_a_cluster_is_one_label() -> None:
+    """Its host has the namespace and nothing of the user's; the name fits a DNS label."""
+    lab_id = names.lab_id("hub", "a user with quite a long name", "a-lab")
+    assert f"{names.service_name(lab_id)}.labs.svc" == names.service_host(lab_id, "labs")
+    assert len(names.service_name(lab_id)) <= 63

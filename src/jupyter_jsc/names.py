@@ -33,6 +33,16 @@ def user_id(hub: str, user: str) -> str:
     return _base32(digest)[:26]
 
 
+def service_name(lab_id: str) -> str:
+    """Return the name of a lab's Service in a cluster, a DNS-1035 label."""
+    return f"svc-{lab_id}"
+
+
+def service_host(lab_id: str, namespace: str) -> str:
+    """Return the host at which the SSH service of a cluster reaches a lab, the only one that a tunnel to it may have."""
+    return f"{service_name(lab_id)}.{namespace}.svc"
+
+
 def new_start_id() -> str:
     """Return a random id for one start: 17 characters, unguessable (80 bits)."""
     return "s" + _base32(secrets.token_bytes(10))

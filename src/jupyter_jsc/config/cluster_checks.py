@@ -9,6 +9,7 @@ from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import replace
 from typing import Any
 
+from jupyter_jsc import names
 from jupyter_jsc.config.clusters import Cluster
 from jupyter_jsc.config.document import Path
 from jupyter_jsc.config.findings import Finding, listed, sections, shown, value_at
@@ -95,10 +96,10 @@ def labs_may_listen(tree: Tree) -> Iterator[Finding]:
             continue
         if not _NAMESPACE.fullmatch(namespace):
             continue
-        host = Cluster.model_construct(namespace=namespace).service_host(_SOME_LAB)
+        host = names.service_host(_SOME_LAB, namespace)
         if not allows([pattern for pattern in hosts if isinstance(pattern, str)], host):
             said = f"None of these fits the Services of labs in the namespace `{namespace}`."
-            pattern = Cluster.model_construct(namespace=namespace).service_host("*")
+            pattern = names.service_host("*", namespace)
             yield Finding(("systems", key, "lab_hosts"), said, pattern, misses=("namespace",))
 
 

@@ -35,10 +35,6 @@ class Cluster(Section):
     allow: list[Privilege] = []
     """What manifests of options may ask for here although it weakens the border between a lab and its node."""
 
-    def service_host(self, lab_id: str) -> str:
-        """Return the name by which a lab is reached here: that of its Service."""
-        return f"svc-{lab_id}.{self.namespace}.svc"
-
 
 class Image(Section):
     """A container image that users choose."""

@@ -89,16 +89,6 @@ def owned(tree: Tree, secret_uid: str) -> Tree:
     return {**tree, "metadata": {**metadata, "ownerReferences": [owner]}}
 
 
-def service_name(lab_id: str) -> str:
-    """Return the name of the lab's Service."""
-    return f"svc-{lab_id}"
-
-
-def service_host(lab_id: str, namespace: str) -> str:
-    """Return the host at which the SSH service reaches the lab, the only one that a tunnel to it may have."""
-    return f"{service_name(lab_id)}.{namespace}.svc"
-
-
 def is_of(tree: Mapping[str, Any], hub: str, lab_id: str, start_id: str | None = None) -> bool:
     """Tell whether an object is this hub's and this lab's, and if *start_id* is given, this start's."""
     found = tree.get("metadata", {}).get("labels") or {}
@@ -118,7 +108,7 @@ def _values(lab: StartLab, container: Container, namespace: str) -> dict[str, st
         **{f"claim.{name}": _claim_name(name, lab) for name in local},
         "image": known("image", image, container.images).image,
         "secret": lab.lab_id,
-        "service_host": service_host(lab.lab_id, namespace),
+        "service_host": names.service_host(lab.lab_id, namespace),
     }
 
 
@@ -130,7 +120,7 @@ def _secret(manifest: Tree, lab: StartLab, files: Mapping[str, str]) -> Tree:
 
 
 def _service(manifest: Tree, lab: StartLab) -> Tree:
-    tree = _named(manifest, service_name(lab.lab_id), labels(lab.hub, lab.lab_id, lab.start_id))
+    tree = _named(manifest, names.service_name(lab.lab_id), labels(lab.hub, lab.lab_id, lab.start_id))
     ports = [{"name": "lab", "port": LAB_PORT, "targetPort": LAB_PORT, "protocol": "TCP"}]
     selector = {LAB: lab.lab_id, START: lab.start_id}
     return {**tree, "spec": {**manifest.get("spec", {}), "type": "ClusterIP", "selector": selector, "ports": ports}}

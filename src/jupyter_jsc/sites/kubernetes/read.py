@@ -9,9 +9,10 @@ from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+from jupyter_jsc import names
 from jupyter_jsc.sites.kubernetes import happenings, reasons
 from jupyter_jsc.sites.kubernetes.happenings import Happening
-from jupyter_jsc.sites.kubernetes.objects import LAB, Tree, service_host
+from jupyter_jsc.sites.kubernetes.objects import LAB, Tree
 from jupyter_jsc.sites.kubernetes.reasons import Reason
 from jupyter_jsc.wire import LabState, State
 
@@ -50,7 +51,7 @@ def unseen(lab_id: str, namespace: str, told: Sequence[Happening]) -> LabState:
         state=State.ENDED,
         code=reason.code,
         text=reason.text,
-        nodes=[service_host(lab_id, namespace)],
+        nodes=[names.service_host(lab_id, namespace)],
         history=happenings.history(told),
     )
 
@@ -194,7 +195,7 @@ def _deleted(pod: Tree) -> bool:
 def _nodes(pod: Tree) -> list[str]:
     metadata = pod.get("metadata") or {}
     lab_id = str((metadata.get("labels") or {}).get(LAB))
-    return [service_host(lab_id, str(metadata.get("namespace")))]
+    return [names.service_host(lab_id, str(metadata.get("namespace")))]
 
 
 def _ends(pod: Tree) -> datetime | None:

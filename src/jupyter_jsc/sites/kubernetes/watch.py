@@ -12,13 +12,14 @@ from datetime import UTC, datetime
 
 import structlog
 
+from jupyter_jsc import names
 from jupyter_jsc.errors import JSCError
 from jupyter_jsc.sites import Tell
 from jupyter_jsc.sites.kubernetes import happenings, read
 from jupyter_jsc.sites.kubernetes.api import Api, Pause
 from jupyter_jsc.sites.kubernetes.happenings import Happening
 from jupyter_jsc.sites.kubernetes.mirror import Clock, Mirror
-from jupyter_jsc.sites.kubernetes.objects import HUB, SELECTOR, START, Tree, is_of, service_host
+from jupyter_jsc.sites.kubernetes.objects import HUB, SELECTOR, START, Tree, is_of
 from jupyter_jsc.wire import LabRef, LabState, State
 
 log = structlog.get_logger()
@@ -190,7 +191,7 @@ class Labs:
         if listed is not None and listed > missed:
             return read.unseen(lab.lab_id, self._api.namespace, self._told.of(pod_uid) if pod_uid else [])
         self._of_pods.want_list()
-        return LabState(state=State.STARTING, nodes=[service_host(lab.lab_id, self._api.namespace)])
+        return LabState(state=State.STARTING, nodes=[names.service_host(lab.lab_id, self._api.namespace)])
 
     def _complete(self, pod: Tree, found: LabState) -> LabState:
         """Return *found* with the lab's last lines if it has ended; until they are read it has not."""
