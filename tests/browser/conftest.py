@@ -20,6 +20,8 @@ ARGUMENTS = [
     *("--disable-component-update", "--disable-sync"),
 ]
 OUTPUT = Path("test-output")
+SLOW_MS = 90_000
+"""What a lab may take on a loaded machine."""
 LABELS = {"jsc": "JSC account", "aai": "Helmholtz AAI"}
 
 # A loaded machine may take long over anything; nothing here is about time.
@@ -89,6 +91,16 @@ async def enter(page: Page, name: str, password: str) -> None:
     await page.get_by_label("User name").fill(name)
     await page.get_by_label("Password").fill(password)
     await page.get_by_role("button", name="Log in").click()
+
+
+async def run_cell(page: Page, code: str, result: str) -> None:
+    """Open a notebook in JupyterLab, run *code* in its first cell, and see *result*."""
+    await page.get_by_title(re.compile("Python 3")).first.click(timeout=SLOW_MS)
+    await expect(page.get_by_text(re.compile(r"Python 3.*\| Idle"))).to_be_visible(timeout=SLOW_MS)
+    await page.locator(".jp-CodeCell .cm-content").first.click()
+    await page.keyboard.type(code)
+    await page.keyboard.press("Shift+Enter")
+    await expect(page.locator(".jp-OutputArea-output").first).to_have_text(result, timeout=SLOW_MS)
 
 
 async def eventually(check: Callable[[], Awaitable[bool]], page: Page) -> None:

@@ -7,8 +7,8 @@ import pytest
 from playwright.async_api import expect
 
 from bench.portal import PortalUser
-from tests.browser.conftest import Visit, log_in
-from tests.browser.test_portal import SLOW_MS, card, new_lab
+from tests.browser.conftest import SLOW_MS, Visit, log_in, run_cell
+from tests.browser.test_portal import card, new_lab
 from tests.ring.system import Ring
 
 pytestmark = [pytest.mark.browser, pytest.mark.asyncio(loop_scope="session")]
@@ -33,12 +33,7 @@ async def test_a_newcomer_works_in_the_cloud(visit: Visit, ring: Ring, nora: Por
             await expect(page.get_by_text(said).first).to_be_visible(timeout=SLOW_MS)
         await page.wait_for_url("**/user/nora/first-steps/lab**", timeout=SLOW_MS, wait_until="commit")
 
-        await page.get_by_title(re.compile("Python 3")).first.click(timeout=SLOW_MS)
-        await expect(page.get_by_text(re.compile(r"Python 3.*\| Idle"))).to_be_visible(timeout=SLOW_MS)
-        await page.locator(".jp-CodeCell .cm-content").first.click()
-        await page.keyboard.type("6*7")
-        await page.keyboard.press("Shift+Enter")
-        await expect(page.locator(".jp-OutputArea-output").first).to_have_text("42", timeout=SLOW_MS)
+        await run_cell(page, "6*7", "42")
 
         await page.goto(ring.folder.address + "hub/home")
         lab = card(page, "First steps")

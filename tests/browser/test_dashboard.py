@@ -11,8 +11,8 @@ import pytest
 from playwright.async_api import Page, expect
 
 from bench.portal import PortalUser
-from tests.browser.conftest import Visit, log_in
-from tests.browser.test_portal import AXE, SLOW_MS
+from tests.browser.conftest import SLOW_MS, Visit, log_in
+from tests.browser.test_portal import AXE
 from tests.ring.centre import Centre
 from tests.ring.system import LOGIN_NODE, Ring
 

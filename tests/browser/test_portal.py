@@ -12,13 +12,12 @@ import pytest
 from playwright.async_api import Page, expect
 
 from bench.portal import PortalUser
-from tests.browser.conftest import Visit, enter, log_in
+from tests.browser.conftest import SLOW_MS, Visit, enter, log_in, run_cell
 from tests.ring.centre import Centre
 from tests.ring.system import JURECA, JUWELS, Ring
 
 pytestmark = [pytest.mark.browser, pytest.mark.asyncio(loop_scope="session")]
 
-SLOW_MS = 90_000
 BEGUN = "2020-01-01T00:00:00Z"
 AXE = Path("node_modules/axe-core/axe.min.js")
 
@@ -132,12 +131,7 @@ async def test_from_form_to_cell_and_back(visit: Visit, ring: Ring, alice: Porta
         await expect(page.get_by_text(re.compile("Starting the server on jwc")).first).to_be_visible(timeout=SLOW_MS)
         await page.wait_for_url("**/user/alice/climate-analysis/lab**", timeout=SLOW_MS, wait_until="commit")
 
-        await page.get_by_title(re.compile("Python 3")).first.click(timeout=SLOW_MS)
-        await expect(page.get_by_text(re.compile(r"Python 3.*\| Idle"))).to_be_visible(timeout=SLOW_MS)
-        await page.locator(".jp-CodeCell .cm-content").first.click()
-        await page.keyboard.type("1+1")
-        await page.keyboard.press("Shift+Enter")
-        await expect(page.locator(".jp-OutputArea-output").first).to_have_text("2", timeout=SLOW_MS)
+        await run_cell(page, "1+1", "2")
 
         await page.goto(ring.folder.address + "hub/home")
         lab = card(page, "Climate analysis")

@@ -7,7 +7,7 @@ import pytest
 from playwright.async_api import expect
 
 from bench.portal import PortalUser
-from tests.browser.conftest import Visit, log_in
+from tests.browser.conftest import Visit, log_in, run_cell
 from tests.browser.test_portal import card, new_lab
 from tests.kubernetes.conftest import Portal
 
@@ -28,12 +28,7 @@ async def test_from_form_to_cell_and_back(visit: Visit, portal: Portal, alice: P
             await expect(page.get_by_text(said).first).to_be_visible(timeout=SLOW_MS)
         await page.wait_for_url("**/user/alice/in-the-cloud/lab**", timeout=SLOW_MS, wait_until="commit")
 
-        await page.get_by_title(re.compile("Python 3")).first.click(timeout=SLOW_MS)
-        await expect(page.get_by_text(re.compile(r"Python 3.*\| Idle"))).to_be_visible(timeout=SLOW_MS)
-        await page.locator(".jp-CodeCell .cm-content").first.click()
-        await page.keyboard.type("1+1")
-        await page.keyboard.press("Shift+Enter")
-        await expect(page.locator(".jp-OutputArea-output").first).to_have_text("2", timeout=SLOW_MS)
+        await run_cell(page, "1+1", "2")
 
         await page.goto(portal.folder.address + "hub/home")
         lab = card(page, "In the cloud")

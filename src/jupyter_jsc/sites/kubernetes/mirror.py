@@ -99,9 +99,7 @@ class Mirror:
                 self._say(error)
                 delay_s = max(error.retry_after_s or 0.0, random.uniform(wait_s / 2, wait_s))
                 wait_s = min(wait_s * 2, _LONGEST_WAIT_S)
-            except (
-                Exception
-            ) as error:  # the loop's outermost frame: an answer of a shape nobody thought of must not end it
+            except Exception as error:  # the loop's outermost frame: no shape of an answer may end it
                 log.exception("watch failed, listing again", system=self._api.label, kind=self._kind)
                 self.trouble = SiteUnavailable(f"{self._api.label} answers with {type(error).__name__}.")
                 delay_s = _LONGEST_WAIT_S
